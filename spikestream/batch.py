@@ -1,0 +1,206 @@
+"""What flows: batches of stream time, and the commands and marks that travel beside them.
+
+Law: a batch covers the half-open interval ``[start, stop)`` of stream time in int64 microseconds; its content is sorted
+by time, lies inside the interval, and may be empty. Silence is information: time advances by ``stop``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikestream.errors import SpikestreamError
+
+EVENT = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
+"""One event at the edge: µs, pixels, True = ON (brighter). Packed: 13 bytes, in memory as on the wire."""
+
+SPIKE = np.dtype([("t", "<i8"), ("axon", "<i4")])
+"""One spike as stored on the wire and hashed. Packed, 12 bytes."""
+
+Array: TypeAlias = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Events of a pixel sensor: ``data`` (n,) EVENT, ``size`` (width, height) in pixels or None where unknown."""
+
+    start: int
+    stop: int
+    data: Array
+    size: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Sound: ``samples`` (n, channels) float32 in [-1, 1]; the rate is known by the sensor."""
+
+    start: int
+    stop: int
+    samples: Array
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Spikes:
+    """Spikes: ``t`` (n,) int64 µs, ``axon`` (n,) int32, the number of the axon or neuron."""
+
+    start: int
+    stop: int
+    t: Array
+    axon: Array
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was seen in ``[start, stop)``: label (None = unknown), confidence 0..1, score by label, evidence in spikes."""
+
+    start: int
+    stop: int
+    label: str | None
+    confidence: float
+    scores: tuple[tuple[str, float], ...] = ()
+    evidence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Decisions that became final in ``[start, stop)``; their own windows may start earlier."""
+
+    start: int
+    stop: int
+    rows: tuple[Decision, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+Batch: TypeAlias = Events | Sound | Spikes | Decisions
+AnyBatch = TypeVar("AnyBatch", Events, Sound, Spikes, Decisions)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """At stream time ``t`` µs a teacher says what ``[start, stop)`` showed; ``reward`` is for reward-driven rules."""
+
+    t: int
+    start: int
+    stop: int
+    label: str
+    reward: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """From stream time ``t`` µs on, the configuration key ``key`` (``section.name``) has this value."""
+
+    t: int
+    key: str
+    value: bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sensor's mark: ``[start, stop)`` belongs together and wants one decision."""
+
+    start: int
+    stop: int
+
+    @property
+    def t(self) -> int:
+        """Return the stream time at which the mark takes effect: its start."""
+        return self.start
+
+
+Command: TypeAlias = Label | Setting | Window
+
+
+def no_events(start: int, stop: int, size: tuple[int, int] | None = None) -> Events:
+    """Return a silent batch of events over ``[start, stop)`` µs."""
+    return Events(start, stop, np.empty(0, EVENT), size)
+
+
+def no_spikes(start: int, stop: int) -> Spikes:
+    """Return a silent batch of spikes over ``[start, stop)`` µs."""
+    return Spikes(start, stop, np.empty(0, np.int64), np.empty(0, np.int32))
+
+
+def first_at(t: Array, time: int) -> int:
+    """Return the index of the first stamp >= ``time`` in the sorted column ``t``.
+
+    Bisection by hand: ``np.searchsorted`` would copy a strided column of a structured array on every call.
+    """
+    return bisect_left(t, time)
+
+
+def cut(batch: AnyBatch, at: int) -> tuple[AnyBatch, AnyBatch]:
+    """Return the batch as ``[start, at)`` and ``[at, stop)``.
+
+    A decision is final once time has passed its window, so one whose window stops at ``at`` stays on the left.
+    """
+    if not batch.start <= at <= batch.stop:
+        raise ValueError(f"cannot cut [{batch.start}, {batch.stop}) at {at}")
+    if isinstance(batch, Events):
+        i = first_at(batch.data["t"], at)
+        return replace(batch, stop=at, data=batch.data[:i]), replace(batch, start=at, data=batch.data[i:])
+    if isinstance(batch, Spikes):
+        i = first_at(batch.t, at)
+        return (
+            replace(batch, stop=at, t=batch.t[:i], axon=batch.axon[:i]),
+            replace(batch, start=at, t=batch.t[i:], axon=batch.axon[i:]),
+        )
+    if isinstance(batch, Sound):
+        raise ValueError("sound is cut by its sensor, which knows the sample rate")
+    left = tuple(row for row in batch.rows if row.stop <= at)
+    return replace(batch, stop=at, rows=left), replace(batch, start=at, rows=batch.rows[len(left) :])
+
+
+def concat(batches: Sequence[AnyBatch]) -> AnyBatch:
+    """Return contiguous batches of one kind as one; at least one batch."""
+    first, last = batches[0], batches[-1]
+    if len(batches) == 1:
+        return first
+    if isinstance(first, Events):
+        return replace(first, stop=last.stop, data=np.concatenate([b.data for b in batches]))
+    if isinstance(first, Sound):
+        return replace(first, stop=last.stop, samples=np.concatenate([b.samples for b in batches]))
+    if isinstance(first, Spikes):
+        t = np.concatenate([b.t for b in batches])
+        return replace(first, stop=last.stop, t=t, axon=np.concatenate([b.axon for b in batches]))
+    return replace(first, stop=last.stop, rows=tuple(row for b in batches for row in b.rows))
+
+
+def stamps(batch: Batch) -> Array:
+    """Return the time stamps (n,) int64 µs of what the batch holds (of a decision: its window's last µs)."""
+    if isinstance(batch, Events):
+        return batch.data["t"]
+    if isinstance(batch, Spikes):
+        return batch.t
+    if isinstance(batch, Decisions):
+        return np.array([row.stop - 1 for row in batch.rows], np.int64)
+    return np.empty(0, np.int64)
+
+
+def check(batch: Batch) -> None:
+    """Raise `SpikestreamError` unless the batch obeys the law at the head of this file."""
+    if batch.start > batch.stop:
+        raise SpikestreamError(f"batch runs backwards: [{batch.start}, {batch.stop})")
+    t = stamps(batch)
+    if not len(t):
+        return
+    if np.any(t[1:] < t[:-1]):
+        raise SpikestreamError(f"batch [{batch.start}, {batch.stop}) is not sorted by time")
+    if t[0] < batch.start or t[-1] >= batch.stop:
+        raise SpikestreamError(f"batch [{batch.start}, {batch.stop}) holds stamps {t[0]}..{t[-1]} outside of it")

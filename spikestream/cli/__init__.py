@@ -1,0 +1,1 @@
+"""The verbs, one file each; what a verb needs is imported inside it."""

@@ -1,0 +1,60 @@
+"""What a codec is: bytes in, events out, and back, with no file, socket or clock anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from spikestream.batch import Array
+
+
+class Decoder(Protocol):
+    """Bytes in any pieces in, events out.
+
+    Stamps are int64 µs as the format means them: wraps undone, backward steps left for the caller's policy.
+    ``size`` and ``sensor`` are known once the header has been fed. Origin top-left unless built with ``raw=True``.
+    """
+
+    size: tuple[int, int] | None
+    sensor: str
+    skipped: dict[str, int]
+    """What was read and is not an event, by kind (``aps``, ``imu``, ``frame``, …), and what was invalid."""
+    warnings: list[str]
+
+    def feed(self, data: memoryview) -> Iterator[Array]:
+        """Yield arrays (n,) EVENT decoded from these bytes; raises `RecordingError` after the good ones."""
+        ...
+
+    def finish(self) -> None:
+        """Say that no more bytes will come; raises `RecordingError` where some are left over."""
+        ...
+
+
+class Encoder(Protocol):
+    """Events in, bytes out; each writer declares its domain and refuses what lies outside of it."""
+
+    def feed(self, events: Array) -> bytes:
+        """Return the bytes of these events (n,) EVENT, the header before the first of them."""
+        ...
+
+    def finish(self) -> bytes:
+        """Return what closes the file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a format registers: how to know it, read it, write it."""
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    sniff: Callable[[bytes], bool]
+    """Whether the first bytes (up to 4 KiB) are this format's; False where content cannot tell."""
+    decoder: Callable[..., Decoder]
+    """Called with ``sensor=`` (layout or None), ``size=`` and ``raw=``, all optional keywords."""
+    encoder: Callable[..., Encoder] | None = None
+    """Called with ``size=`` (width, height) and ``sensor=``, optional keywords."""
+    options: dict[str, str] = field(default_factory=dict)
+    """Further keywords of the two, each with one line of help."""

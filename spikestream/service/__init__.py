@@ -1,0 +1,1 @@
+"""What runs: channel, engine, hub, daemon."""

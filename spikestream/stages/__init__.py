@@ -1,0 +1,1 @@
+"""Memory and kernels as callables: one batch in, one batch out, same interval."""

@@ -1,0 +1,67 @@
+"""What a stage is: a callable with memory, one batch in, one batch out, over the same interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from spikestream.batch import Array, Batch, Command
+
+State: TypeAlias = dict[str, Array]
+"""Everything a stage remembers, as arrays by name; counters are arrays of no dimension."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What one stage took and gave, counted by the stage itself from what it really handled.
+
+    Where ``conserves`` is true, ``taken == given + filtered + dropped + held``; a network takes events and gives
+    spikes of its own, so only its ``taken`` is checked, against what the pipeline handed it.
+    """
+
+    conserves: bool = True
+    taken: int = 0
+    given: int = 0
+    filtered: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    held: int = 0
+
+    def imbalance(self) -> int:
+        """Return what is missing (positive) or too many (negative), 0 where the account closes."""
+        if not self.conserves:
+            return 0
+        return self.taken - self.given - sum(self.filtered.values()) - sum(self.dropped.values()) - self.held
+
+
+class Stage(Protocol):
+    """A callable with memory. Cut its input anywhere: same output, same state, bit for bit."""
+
+    account: Account
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Take one batch and return this stage's batch over the same ``[start, stop)``."""
+        ...
+
+    def skip(self, start: int, stop: int) -> Batch:
+        """Return this stage's batch for a gap ``[start, stop)`` µs in which nothing is known."""
+        ...
+
+    def state(self) -> State:
+        """Return copies of all memory; nothing in it aliases the stage."""
+        ...
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Take over what `state` returned, bit for bit; raises `ModelError` where it does not fit."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A stage that learns, and takes commands with a stream time."""
+
+    learning: bool
+
+    def command(self, command: Command) -> None:
+        """Take a command; it takes effect at the first tick or window that starts at or after its ``t``."""
+        ...
