@@ -65,7 +65,7 @@ class Spikes:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was seen in ``[start, stop)``: label (None = unknown), confidence 0..1, score by label, evidence in spikes."""
+    """What was seen in ``[start, stop)``: label (None = unknown), confidence 0..1, scores, evidence in spikes."""
 
     start: int
     stop: int
