@@ -1,0 +1,31 @@
+"""What all tests share: where the real recordings are, and that in CI nothing may skip."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Return the folder of real recordings, or skip where this machine has none."""
+    folder = Path(os.environ.get("SPIKESTREAM_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        reason = f"no real recordings at {folder}: set SPIKESTREAM_DATA to their folder"
+        (pytest.fail if IN_CI else pytest.skip)(reason)
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Turn a skip into a failure in CI: a machine prepared for all tests must run them all."""
+    report = yield
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+    return report
