@@ -51,10 +51,15 @@ class Format:
     title: str
     suffixes: tuple[str, ...]
     sniff: Callable[[bytes], bool]
-    """Whether the first bytes (up to 4 KiB) are this format's; False where content cannot tell."""
+    """Whether the first bytes (up to 4 KiB) are this format's; `no_magic` where no content can tell."""
     decoder: Callable[..., Decoder]
     """Called with ``sensor=`` (layout or None), ``size=`` and ``raw=``, all optional keywords."""
     encoder: Callable[..., Encoder] | None = None
     """Called with ``size=`` (width, height) and ``sensor=``, optional keywords."""
     options: dict[str, str] = field(default_factory=dict)
     """Further keywords of the two, each with one line of help."""
+
+
+def no_magic(head: bytes) -> bool:
+    """Return False: the ``sniff`` of a format without magic bytes, which its suffix names instead."""
+    return False

@@ -9,8 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numba
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
 
 
 def _cache_folder() -> Path:

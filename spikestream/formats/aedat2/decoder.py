@@ -1,0 +1,155 @@
+"""AEDAT 2.0 in: the header as text, the records through the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from spikestream.batch import EVENT, Array
+from spikestream.errors import RecordingError
+from spikestream.formats.aedat2.cameras import CAMERAS, CHOICE, camera, of_chip
+from spikestream.formats.aedat2.header import Header
+
+RECORD = np.dtype([("word", "<u4"), ("stamp", "<u4")])  # big-endian in the file: the kernel swaps
+BYTES = 8
+CHUNK = 65_536
+GUESS = 256
+
+
+class Decoder:
+    """Decode an AEDAT 2.0 recording fed in any pieces; only DVS events come out, the rest is counted in ``skipped``.
+
+    The camera is ``sensor=``, else the header's AEChip, else guessed from the first 256 addresses with a warning; an
+    unknown AEChip, and a file too short for a guess, are errors that say what to choose. ``size=`` (width, height)
+    replaces the camera's own; events outside of it are dropped and counted. Both axes are turned to the origin top
+    left; ``raw=True`` leaves them as stored. Stamps count modulo 2^32: a step back of more than 2^31 µs is a wrap.
+
+    `feed` reads the header at once but decodes when iterated, so ``sensor`` and ``size`` can be had without decoding.
+    Bounds: at most one event per 8 bytes, arrays of at most 65,536 events, and nothing kept but 1 MiB of header, then
+    2 KiB of records while guessing, then the first 7 bytes of a record.
+    """
+
+    def __init__(
+        self,
+        sensor: str | None = None,
+        size: tuple[int, int] | None = None,
+        raw: bool = False,
+        polarity: str = "jaer",
+    ) -> None:
+        self.size = size
+        self.sensor = ""
+        self.skipped: dict[str, int] = {}
+        self.warnings: list[str] = []
+        self._header = Header()
+        self._polarity = polarity
+        self._turn = not raw
+        self._state = np.zeros(6, np.int64)
+        self._code: tuple[int, ...] = ()
+        self._rest = b""
+        self._fed = 0
+        if sensor is not None:
+            self._use(sensor)
+
+    def _use(self, sensor: str) -> None:
+        layout = camera(sensor, self._polarity)
+        self.sensor, self.size = of_chip(sensor), self.size or layout.size
+        self._code = layout.code(self.size)
+
+    def feed(self, data: memoryview) -> Iterator[Array]:
+        """Return the arrays (n,) EVENT decoded from these bytes, to be iterated before more is fed.
+
+        Raises `RecordingError` where this is no AEDAT 2.0, its header does not end, or its camera is not known.
+        """
+        self._fed += len(data)
+        if self._header.done:
+            return self._events(data)
+        parts = self._header.feed(data)
+        if parts is None:
+            return iter(())
+        self._rest, data = parts
+        self._take_header()
+        return self._events(data)
+
+    def _take_header(self) -> None:
+        chip, known = self._header.chip[:80], of_chip(self._header.chip)
+        for at in self._header.odd[:1]:
+            self.warnings.append(f"the header line at byte {at:,} holds control characters; taken for text")
+        if self.sensor and chip and known != self.sensor:
+            self.warnings.append(f"the header names {chip}; read as {self.sensor} all the same, as sensor= says")
+        elif not self.sensor and known:
+            self._use(known)
+        elif not self.sensor and chip:
+            raise RecordingError(
+                f"the header names a camera whose addresses are not known here: {chip!r}",
+                expected=", ".join(CAMERAS),
+                remedy=f"{CHOICE} if it lays out its addresses as one of these, --size WIDTHxHEIGHT for its size",
+            )
+
+    def _events(self, data: memoryview) -> Iterator[Array]:
+        if not self._code:
+            missing = GUESS * BYTES - len(self._rest)
+            self._rest += bytes(data[:missing])
+            data = data[missing:]
+            if len(self._rest) < GUESS * BYTES:
+                return
+            self._guess()
+        missing = -len(self._rest) % BYTES
+        early = memoryview(self._rest + bytes(data[:missing]))
+        data = data[missing:]
+        whole = len(early) - len(early) % BYTES
+        self._rest = bytes(early[whole:])
+        yield from self._records(early[:whole])
+        if self._rest:
+            return
+        whole = len(data) - len(data) % BYTES
+        self._rest = bytes(data[whole:])
+        yield from self._records(data[:whole])
+
+    def _records(self, data: memoryview) -> Iterator[Array]:
+        for at in range(0, len(data), CHUNK * BYTES):
+            from spikestream.kernels.aedat2 import STATE, decode
+
+            records = np.frombuffer(data[at : at + CHUNK * BYTES], RECORD)
+            records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
+            out = np.empty(len(records), EVENT)
+            n = decode(records, self._code, self._turn, self._state, out)
+            counts = zip(STATE[2:], self._state[2:].tolist(), strict=True)
+            self.skipped = {kind: count for kind, count in counts if count}
+            if n:
+                yield out[:n]
+
+    def _fitting(self) -> str:
+        words = np.frombuffer(self._rest[: len(self._rest) // BYTES * BYTES], ">u4")[::2].astype(np.int64)
+        return next((name for name, layout in CAMERAS.items() if layout.fits(words)), "")
+
+    def _guess(self) -> None:
+        fitting = self._fitting()
+        if not fitting:
+            what = "the header names no camera, and the addresses fit none that is known here"
+            raise RecordingError(what, remedy=CHOICE)
+        self._use(fitting)
+        self.warnings.append(
+            f"the header names no camera (AEChip): read as {fitting}, the smallest that the first {GUESS} addresses "
+            f"fit; {CHOICE} says which it is"
+        )
+
+    def finish(self) -> None:
+        """Raise `RecordingError` where the header has no end, a record is cut, or there was too little for a guess."""
+        if not self._header.done:
+            what = "the recording ends inside its header" if self._fed else "the recording is empty"
+            remedy = "fetch or export it again: it holds no events"
+            raise RecordingError(what, offset=self._fed, expected="records after the header", remedy=remedy)
+        if not self._code:
+            found = f"{len(self._rest) // BYTES} records, where a guess needs {GUESS}"
+            guess = f" (guess from the addresses: {self._fitting() or 'none'})"
+            what = "the header names no camera (AEChip), and where x and y are differs from camera to camera"
+            raise RecordingError(what, found=found, remedy=CHOICE + guess)
+        if self._rest:
+            raise RecordingError(
+                "the recording is cut inside its last record",
+                offset=self._fed - len(self._rest),
+                expected=f"{BYTES} bytes",
+                found=f"{len(self._rest)}",
+                remedy="spikestream convert --partial keeps the events before it",
+            )

@@ -1,0 +1,175 @@
+"""AEDAT 4 from bytes to events: the header once, then packets, each of one stream."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from spikestream.batch import EVENT, Array
+from spikestream.errors import RecordingError
+from spikestream.formats.aedat4 import flatbuffer, header
+from spikestream.formats.aedat4.inlet import Inlet
+from spikestream.formats.aedat4.packing import unpack
+
+PACKET_LIMIT = 64 << 20
+PIECE = 1 << 18
+KINDS = {"EVTS": "events of other streams", "FRME": "frame", "IMUS": "imu", "TRIG": "trigger"}
+STRUCT_BYTES = 16
+
+
+class Packet(NamedTuple):
+    """A packet's header: its stream's number, the bytes of its payload, and where in the file it starts."""
+
+    stream: int
+    size: int
+    at: int
+
+
+class Decoder:
+    """Decode the events of one stream of an AEDAT 4 recording fed in any pieces; ``skipped`` counts other packets.
+
+    ``stream`` is the number or a name of an event stream, by default the first one the header lists, with a warning
+    where there are several. ``sensor`` and ``size`` (width, height) replace what the header says. The origin is top
+    left as stored, so ``raw`` changes nothing. ``packets`` counts the whole packets of every stream by its number.
+    `feed` reads the header at once and events when iterated, so a header can be had without decoding.
+
+    Bounds: a header of at most 1 MiB, whose XML may take 50 MiB while it is read; one event packet of at most 64 MiB
+    and its unpacked form of at most 128 MiB, both checked before memory is spent (Zstandard may use another 128 MiB for
+    its window); arrays of at most 262,144 events. Packets of other streams are not kept.
+    """
+
+    def __init__(
+        self,
+        sensor: str | None = None,
+        size: tuple[int, int] | None = None,
+        raw: bool = False,
+        stream: int | str | None = None,
+    ) -> None:
+        self.sensor = sensor or ""
+        self.size = size
+        self.skipped: dict[str, int] = {}
+        self.warnings: list[str] = []
+        self.packets: dict[int, int] = {}
+        self._wanted = stream
+        self._inlet = Inlet()
+        self._header_bytes = 0
+        self._header: header.Header | None = None
+        self._packet: Packet | None = None
+        self._left = 0
+
+    def feed(self, data: memoryview) -> Iterator[Array]:
+        """Return the arrays (n,) EVENT decoded from these bytes, to be iterated before more is fed.
+
+        Raises `RecordingError` where a length, an offset or a compressed frame is damaged, after the events before it,
+        and `ConfigError` where the header has no event stream as wanted.
+        """
+        self._inlet.add(data)
+        if self._header is None:
+            self._read_header()
+        return self._events()
+
+    def finish(self) -> None:
+        """Raise `RecordingError` where the file ends inside its header or a packet, or before its data table."""
+        at = self._inlet.offset + len(self._inlet)
+        if self._header is None:
+            what = "the recording ends inside its header" if at else "the recording is empty"
+            raise RecordingError(what, offset=at, remedy="fetch or export it again: it holds no events")
+        remedy = "convert --partial keeps the events before it"
+        if self._packet is not None:
+            expected, found = f"{self._packet.size:,} bytes", f"{at - self._packet.at - 8:,}"
+            what = "the recording is cut inside a packet"
+            raise RecordingError(what, offset=self._packet.at, expected=expected, found=found, remedy=remedy)
+        if len(self._inlet) and not self._ended():
+            what, found = "the recording is cut inside a packet's header", f"{len(self._inlet)}"
+            raise RecordingError(what, offset=self._inlet.offset, expected="8 bytes", found=found, remedy=remedy)
+        if self._header.end is not None and at < self._header.end:
+            expected = f"packets up to byte {self._header.end:,}"
+            raise RecordingError("the recording is cut", offset=at, expected=expected, found="its end", remedy=remedy)
+
+    def _read_header(self) -> None:
+        if not self._header_bytes:
+            start = self._inlet.take(18)
+            if start is None:
+                return
+            self._header_bytes = header.body_size(start)
+        body = self._inlet.take(self._header_bytes)
+        if body is None:
+            return
+        try:
+            self._open(header.parse(body))
+        except RecordingError as error:
+            error.offset = len(header.MAGIC)
+            raise
+
+    def _open(self, head: header.Header) -> None:
+        chosen, warning = header.choose(head.streams, self._wanted)
+        self._stream = chosen.id
+        self.size = self.size or chosen.size
+        self.sensor = self.sensor or chosen.source
+        self.warnings += [warning] if warning else []
+        self._header = head
+        if head.end is not None and head.end < self._inlet.offset:
+            self.warnings.append(f"the data table's position, {head.end:,}, is inside the header: not believed")
+            self._header = header.Header(head.compression, None, head.streams)
+
+    def _ended(self) -> bool:
+        return self._header is not None and self._inlet.offset == self._header.end
+
+    def _events(self) -> Iterator[Array]:
+        while self._header is not None and not self._ended():
+            if self._packet is None:
+                start = self._inlet.take(8)
+                if start is None:
+                    return
+                stream, size = struct.unpack("<ii", start)
+                self._packet = self._checked(Packet(stream, size, self._inlet.offset - 8))
+                self._left = self._packet.size
+            if self._packet.stream == self._stream:
+                payload = self._inlet.take(self._packet.size)
+                if payload is None:
+                    return
+                yield from self._decoded(self._packet, self._header.compression, payload)
+            else:
+                self._left = self._inlet.skip(self._left)
+                if self._left:
+                    return
+            self._count(self._packet.stream, self._header)
+            self._packet = None
+
+    def _checked(self, packet: Packet) -> Packet:
+        end = None if self._header is None else self._header.end
+        limit = PACKET_LIMIT if packet.stream == self._stream else 2**31 - 1
+        if end is not None:
+            limit = min(limit, end - packet.at - 8)
+        if not 0 < packet.size <= limit:
+            what, allowed = f"a packet of stream {packet.stream} has an impossible size", f"1..{max(limit, 1):,} bytes"
+            raise RecordingError(what, offset=packet.at, expected=allowed, found=f"{packet.size:,}")
+        return packet
+
+    def _count(self, stream: int, head: header.Header) -> None:
+        if stream in head.streams:
+            self.packets[stream] = self.packets.get(stream, 0) + 1
+        if stream != self._stream:
+            kind = head.streams[stream].kind if stream in head.streams else "unknown stream"
+            kind = KINDS.get(kind, kind)
+            self.skipped[kind] = self.skipped.get(kind, 0) + 1
+
+    def _decoded(self, packet: Packet, compression: str, payload: memoryview) -> Iterator[Array]:
+        from spikestream.kernels.aedat4 import STRUCT, decode
+
+        try:
+            body = unpack(compression, payload)
+            at, n = flatbuffer.vector(flatbuffer.root(body, b"EVTS"), 0, STRUCT_BYTES)
+        except RecordingError as error:
+            error.offset = packet.at
+            raise
+        for first in range(0, n, PIECE):
+            count = min(PIECE, n - first)
+            packed = np.frombuffer(body, STRUCT, count, at + first * STRUCT_BYTES)
+            packed.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
+            events = np.empty(count, EVENT)
+            decode(packed, events)
+            yield events

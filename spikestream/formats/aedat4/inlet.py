@@ -1,0 +1,41 @@
+"""Bytes come in any pieces and go out in exact lengths; only what spans two pieces is copied."""
+
+from __future__ import annotations
+
+
+class Inlet:
+    """A queue of at most one piece and the beginning that an earlier piece left of what is being waited for."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        """Of the next byte to go out, from the start of the file."""
+        self._kept = bytearray()
+        self._piece = memoryview(b"")
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._piece)
+
+    def add(self, piece: memoryview) -> None:
+        """Take the next piece; what is left of the one before must have been asked for."""
+        self._piece = memoryview(piece).cast("B")
+
+    def take(self, size: int) -> memoryview | None:
+        """Return the next ``size`` bytes, None while they are not all there: then ask again for the same number."""
+        if not self._kept and len(self._piece) >= size:
+            taken, self._piece = self._piece[:size], self._piece[size:]
+        else:
+            missing = size - len(self._kept)
+            self._kept += self._piece[:missing]
+            self._piece = self._piece[missing:]
+            if len(self._kept) < size:
+                return None
+            taken, self._kept = memoryview(self._kept), bytearray()
+        self.offset += size
+        return taken
+
+    def skip(self, size: int) -> int:
+        """Drop up to ``size`` bytes and return how many are still to be dropped."""
+        dropped = min(size, len(self._piece))
+        self._piece = self._piece[dropped:]
+        self.offset += dropped
+        return size - dropped

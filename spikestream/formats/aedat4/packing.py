@@ -1,0 +1,86 @@
+"""What a packet holds, packed and unpacked: nothing, LZ4 frames or Zstandard frames around a size-prefixed FlatBuffer.
+
+The FlatBuffer's own size prefix is unpacked first, so that its size is known, checked and allocated once: the LZ4
+frames of DV do not tell theirs, and what a frame tells need not be true.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import lz4.frame
+import numpy as np
+import zstandard
+
+from spikestream.errors import RecordingError
+from spikestream.formats.aedat4.flatbuffer import SMALLEST
+
+UNPACKED_LIMIT = 128 << 20
+WINDOW_LIMIT = 128 << 20
+NAMES = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
+"""Compression by its number in the header; "high" kinds unpack like the others."""
+NUMBERS = {"none": 0, "lz4": 1, "zstd": 3}
+
+
+def unpack(kind: str, packet: memoryview) -> memoryview:
+    """Return the FlatBuffer in a packet, without its size prefix.
+
+    Raises `RecordingError` where it is damaged, or larger than `UNPACKED_LIMIT` before any memory is spent on it.
+    """
+    try:
+        return {"none": _plain, "lz4": _lz4, "zstd": _zstd}[kind](packet)
+    except (RuntimeError, ValueError, zstandard.ZstdError) as error:
+        raise RecordingError(f"a packet is not the {kind} frame it should be", details=[str(error)]) from error
+
+
+def pack(kind: str, packet: bytes) -> bytes:
+    """Return a packet's bytes, compressed, with a checksum over its content where the kind has one."""
+    if kind == "lz4":
+        packed: bytes = lz4.frame.compress(packet, content_checksum=True)
+        return packed
+    if kind == "zstd":
+        return zstandard.ZstdCompressor(write_checksum=True).compress(packet)
+    return packet
+
+
+def _size(prefix: bytes | memoryview) -> int:
+    if len(prefix) < 4:
+        raise RecordingError("a packet ends inside its size prefix", expected="4 bytes", found=f"{len(prefix)}")
+    size: int = struct.unpack("<I", prefix)[0]
+    if not SMALLEST <= size <= UNPACKED_LIMIT:
+        allowed = f"{SMALLEST}..{UNPACKED_LIMIT:,} bytes"
+        raise RecordingError("a packet has an impossible unpacked size", expected=allowed, found=f"{size:,}")
+    return size
+
+
+def _exact(body: memoryview, size: int, ended: bool) -> memoryview:
+    """Return the body if it is whole and nothing follows it: a checksum is seen only at the true end of a frame."""
+    if len(body) < size:
+        raise RecordingError("a packet is shorter than it says", expected=f"{size:,} bytes", found=f"{len(body):,}")
+    if not ended:
+        raise RecordingError("a packet does not end where it says", expected=f"{size:,} bytes")
+    return body
+
+
+def _plain(packet: memoryview) -> memoryview:
+    size = _size(packet[:4])
+    return _exact(packet[4 : 4 + size], size, len(packet) == 4 + size)
+
+
+def _lz4(packet: memoryview) -> memoryview:
+    context = lz4.frame.create_decompression_context()
+    prefix, used, _ = lz4.frame.decompress_chunk(context, packet, max_length=4)
+    size = _size(prefix)
+    body, more, ended = lz4.frame.decompress_chunk(context, packet[used:], max_length=size)
+    beyond = b""
+    if not ended:  # the frame's checksum is seen only by asking for more
+        beyond, _, ended = lz4.frame.decompress_chunk(context, packet[used + more :], max_length=1)
+    return _exact(memoryview(body), size, ended and not beyond)
+
+
+def _zstd(packet: memoryview) -> memoryview:
+    reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT).stream_reader(packet)
+    size = _size(reader.read(4))
+    body = np.empty(size, np.uint8).data
+    filled = reader.readinto(body)
+    return _exact(body[:filled], size, not reader.read(1))

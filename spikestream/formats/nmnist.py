@@ -1,0 +1,133 @@
+"""N-MNIST and N-Caltech101 `.bin`, slayer `.bs2`: 40-bit records without header, size, magic or checksum.
+
+Origin top left, as stored. 23 bits of µs: a recording may last 8.39 s, unless it holds overflow records (see kernel).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from spikestream.batch import EVENT, Array
+from spikestream.errors import RecordingError
+from spikestream.formats.base import Format, no_magic
+
+RECORD = np.dtype([(name, "u1") for name in ("x", "y", "p", "middle", "low")])
+BYTES = 5
+CHUNK = 65_536
+SIZES = ((34, 34), (128, 128), (240, 180), (256, 256))
+"""N-MNIST, DVS128 gestures, N-Caltech101, and all that a byte can hold: the usual sizes, smallest first."""
+LIMIT_US = 1 << 23
+OVERFLOW_Y = 240
+
+
+class Decoder:
+    """Decode 40-bit records fed in any pieces; ``sensor`` and ``raw`` change nothing here.
+
+    The format stores no size. Without ``size=`` it starts as N-MNIST's 34x34 and grows, before the events that need it
+    are yielded, to the next usual size that holds them, with a warning. With ``size=``, events outside of it are
+    dropped and counted. Bounds: at most one event per 5 bytes, arrays of at most 65,536 events, nothing kept but a
+    record's first 4 bytes.
+    """
+
+    def __init__(self, sensor: str | None = None, size: tuple[int, int] | None = None, raw: bool = False) -> None:
+        self.size: tuple[int, int] | None = size or SIZES[0]
+        self.sensor = ""
+        self.skipped: dict[str, int] = {}
+        self.warnings: list[str] = []
+        self._limits = size or SIZES[-1]
+        self._state = np.zeros(5, np.int64)
+        self._rest = b""
+        self._fed = 0
+
+    def feed(self, data: memoryview) -> Iterator[Array]:
+        """Yield arrays (n,) EVENT decoded from these bytes; any bytes decode."""
+        self._fed += len(data)
+        if self._rest:
+            missing = BYTES - len(self._rest)
+            self._rest += bytes(data[:missing])
+            data = data[missing:]
+            if len(self._rest) < BYTES:
+                return
+            yield from self._records(memoryview(self._rest))
+        whole = len(data) - len(data) % BYTES
+        self._rest = bytes(data[whole:])
+        for at in range(0, whole, CHUNK * BYTES):
+            yield from self._records(data[at : min(at + CHUNK * BYTES, whole)])
+
+    def _records(self, data: memoryview) -> Iterator[Array]:
+        from spikestream.kernels.nmnist import STATE, decode
+
+        records = np.frombuffer(data, RECORD)
+        records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
+        out = np.empty(len(records), EVENT)
+        n = decode(records, *self._limits, self._state, out)
+        counts = dict(zip(STATE, self._state.tolist(), strict=True))
+        self.skipped = {kind: counts[kind] for kind in ("overflow", "outside") if counts[kind]}
+        if n:
+            self._grow(counts["max_x"], counts["max_y"])
+            yield out[:n]
+
+    def _grow(self, max_x: int, max_y: int) -> None:
+        width, height = self.size or SIZES[0]
+        if max_x < width and max_y < height:
+            return
+        self.size = next(size for size in SIZES if max_x < size[0] and max_y < size[1])
+        width, height = self.size
+        self.warnings.append(
+            f"this format stores no sensor size; {width}x{height} is the smallest usual one that holds the events so "
+            f"far (x <= {max_x}, y <= {max_y}); --size WIDTHxHEIGHT says which it is"
+        )
+
+    def finish(self) -> None:
+        """Raise `RecordingError` where a record is cut or nothing was fed at all."""
+        if not self._fed:
+            raise RecordingError("the recording is empty", expected="records of 5 bytes", found="0 bytes")
+        if self._rest:
+            raise RecordingError(
+                "the recording is cut inside its last record",
+                offset=self._fed - len(self._rest),
+                expected="5 bytes",
+                found=f"{len(self._rest)}",
+                remedy="convert --partial keeps the events before it",
+            )
+
+
+class Encoder:
+    """Encode events with x and y up to 255, y other than 240, and 0 <= t < 2^23 µs; the size is not stored."""
+
+    def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
+        self._written = 0
+
+    def feed(self, events: Array) -> bytes:
+        """Return 5 bytes for each event (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
+        t, x, y = events["t"], events["x"], events["y"]
+        self._refuse((t < 0) | (t >= LIMIT_US), events, f"0 <= t < {LIMIT_US:,} µs", "--t0 zero, or write .aedat4")
+        self._refuse((x > 255) | (y > 255), events, "x and y <= 255", "write .aedat4, or crop first")
+        self._refuse(y == OVERFLOW_Y, events, "y other than 240, which means a time overflow", "write .aedat4")
+        out = np.empty((len(events), BYTES), np.uint8)
+        out[:, 0], out[:, 1] = x, y
+        out[:, 2] = (t >> 16) | (events["p"].astype(np.int64) << 7)
+        out[:, 3], out[:, 4] = (t >> 8) & 0xFF, t & 0xFF
+        self._written += len(events)
+        return out.tobytes()
+
+    def _refuse(self, bad: Array, events: Array, expected: str, remedy: str) -> None:
+        if not bad.any():
+            return
+        i = int(bad.argmax())
+        t, x, y, _ = events[i].tolist()
+        raise RecordingError(
+            f"event {self._written + i:,} does not fit an N-MNIST .bin",
+            expected=expected,
+            found=f"t {t}, x {x}, y {y}",
+            remedy=remedy,
+        )
+
+    def finish(self) -> bytes:
+        """Return nothing: the format has no tail."""
+        return b""
+
+
+FORMAT = Format("bin", "N-MNIST 40-bit records", (".bin", ".bs2"), no_magic, Decoder, Encoder)

@@ -1,0 +1,130 @@
+"""Which format a file is: told by its first bytes, by its suffix only where bytes cannot tell."""
+
+from __future__ import annotations
+
+import re
+
+from spikestream.errors import PluginError, RecordingError
+from spikestream.formats.base import Format, no_magic
+from spikestream.registry import found, load
+
+OWN = "spikestream"
+LFS = b"version https://git-lfs.github.com/spec/"
+FOREIGN = (
+    (b"Event Stream", "Event Stream (.es)"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (b"PK\x03\x04", "NPZ or another ZIP archive"),
+    (b"\x93NUMPY", "NPY"),
+    (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
+    (b"#ROSBAG V", "a ROS 1 bag"),
+    (b"\x89MCAP0\r\n", "MCAP"),
+    (b"SQLite format 3\0", "a ROS 2 bag or another SQLite file"),
+    (b"RIFF", "a WAV or AVI file"),
+)
+"""What other known files start with. Formats are asked first, so a plugin may read them."""
+PACKED = (
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x04\x22\x4d\x18", "LZ4"),
+)
+PROPHESEE = (
+    (b"evt 3.0", "Prophesee RAW, EVT3"),
+    (b"format EVT3", "Prophesee RAW, EVT3"),
+    (b"evt 2.1", "Prophesee RAW, EVT2.1"),
+    (b"format EVT21", "Prophesee RAW, EVT2.1"),
+    (b"evt 2.0", "Prophesee RAW, EVT2"),
+    (b"format EVT2", "Prophesee RAW, EVT2"),
+    (b"Data file containing", "Prophesee DAT"),
+    (b"", "Prophesee RAW or DAT"),
+)
+"""What a line of a header of ``% key value`` lines tells."""
+TEXT_ENOUGH = 64
+
+
+def sniff(head: bytes, name: str) -> str:
+    """Return the registered name of the format that ``head``, the first bytes (up to 4 KiB) of file ``name``, is in.
+
+    Raises `RecordingError` for an empty file, a Git-LFS pointer, a web page, a known format that nothing here reads,
+    and for anything else; it says what the file is, and what to do.
+    """
+    _refuse_no_recording(head, name)
+    formats: list[Format] = []
+    broken = []
+    for known in _names():
+        try:
+            formats.append(load("formats", known))
+        except PluginError as error:
+            broken.append(error.what)
+            continue
+        if formats[-1].sniff(head):
+            return formats[-1].name
+    _refuse_foreign(head, name)
+    if not (named := _by_suffix(head, name, formats)):
+        raise _unknown(head, name, formats, broken)
+    return named
+
+
+def _names() -> list[str]:
+    """Return the names of all formats, ours first: most files then load no plugin."""
+    points = sorted(found("formats"), key=lambda point: point.distribution != OWN)
+    return list(dict.fromkeys(point.name for point in points))
+
+
+def _refuse_no_recording(head: bytes, name: str) -> None:
+    if not head:
+        raise RecordingError("the file is empty", file=name, found="0 bytes", remedy="copy or record it again")
+    if head.startswith(LFS):
+        why = f"this is a Git-LFS pointer ({len(head)} bytes), not the recording"
+        raise _not_known(head, name, f"git lfs pull --include {name}", why)
+    if head[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise _not_known(head, name, "download it again", "this is a web page, not the recording")
+
+
+def _refuse_foreign(head: bytes, name: str) -> None:
+    packed = next((title for magic, title in PACKED if head.startswith(magic)), "")
+    if packed:
+        raise RecordingError(f"this is packed with {packed}", file=name, remedy="unpack it first")
+    foreign = _foreign(head, name)
+    if foreign:
+        remedy = "convert it to .aedat4 with a program that reads it, or install a plugin that does"
+        raise RecordingError(f"this is {foreign}, which is not read here", file=name, remedy=remedy)
+
+
+def _foreign(head: bytes, name: str) -> str:
+    """Return what a file is that some other program reads, "" where that is not known."""
+    version = re.match(rb"#!AER-DAT(\d+\.\d+)", head)
+    if version:
+        return f"AEDAT {version[1].decode()}"
+    if re.match(rb"% [ -~]+\r?\n", head):  # a .bin may start with "% " too: x = 37, y = 32
+        return next(title for word, title in PROPHESEE if b"% " + word in head)
+    known = next((title for magic, title in FOREIGN if head.startswith(magic)), "")
+    bare = head.startswith(b"#") and name.lower().endswith((".aedat", ".dat"))
+    return known or ("AEDAT 1.0, as its header names no version" if bare else "")
+
+
+def _by_suffix(head: bytes, name: str, formats: list[Format]) -> str:
+    """Return the format of this suffix that no content can tell, "" where there is none, or several, or plain text."""
+    plain = len(head) >= TEXT_ENOUGH and all(0x20 <= byte < 0x7F or byte in b"\t\r\n" for byte in head)
+    named = [known.name for known in formats if known.sniff is no_magic and name.lower().endswith(known.suffixes)]
+    return named[0] if len(named) == 1 and not plain else ""
+
+
+def _not_known(head: bytes, name: str, remedy: str, why: str, *details: str) -> RecordingError:
+    first = f"first bytes: {_show(head)}" + (f"  -> {why}" if why else "")
+    return RecordingError("not an event file I know", file=name, details=[first, *details], remedy=remedy)
+
+
+def _unknown(head: bytes, name: str, formats: list[Format], broken: list[str]) -> RecordingError:
+    known = "known here: " + ", ".join(sorted(known.title for known in formats))
+    headerless = name.lower().endswith(".aedat")
+    hint = ["without a header it may be AEDAT 1.0 or sound of a NAS: neither is read here"] if headerless else []
+    remedy = "--format " + "|".join(sorted(known.name for known in formats)) + ", if you know what it is"
+    return _not_known(head, name, remedy, "", known, *hint, *broken)
+
+
+def _show(head: bytes) -> str:
+    line = head[:64].strip().split(b"\n")[0].rstrip()
+    if line and all(0x20 <= byte < 0x7F for byte in line):
+        return f'"{line.decode("ascii")}"'
+    return head[:16].hex(" ")

@@ -1,0 +1,223 @@
+"""Files told apart by content: the formats that are here, the known ones that are not, and what is no recording."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import subprocess
+import sys
+import wave
+
+import numpy as np
+import pytest
+
+from spikestream.batch import EVENT
+from spikestream.errors import RecordingError
+from spikestream.formats.sniff import sniff
+from spikestream.registry import load
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 2170592\n"
+
+
+def npz() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, t=np.arange(3))
+    return file.getvalue()
+
+
+def wav() -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(bytes(64))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "format"),
+    [
+        (b"#!AER-DAT2.0\r\n# x\r\n", "a.dat", "aedat2"),
+        (b"#!AER-DAT2.0\n", "a.bin", "aedat2"),
+        (b"#!AER-DAT3.1\r\n", "a.aedat", "aedat3"),
+        (b"#!AER-DAT4.0\r\n", "wrong.bin", "aedat4"),
+        (b"\x07\x0f\x80\x02\x8e", "a.bin", "bin"),
+        (b"\x07\x0f\x80\x02\x8e", "folder.aedat4/A.BS2", "bin"),
+        (b"% \x80\x02\x8e% \x80\x02\x8f", "gesture.bs2", "bin"),
+    ],
+)
+def test_content_decides_and_the_suffix_only_where_it_cannot(head, name, format):
+    assert sniff(head, name) == format
+
+
+@pytest.mark.parametrize("format", ["aedat2", "aedat3", "aedat4"])
+def test_what_a_format_writes_it_is_taken_for(format):
+    encoder = load("formats", format).encoder(size=(128, 128))
+    written = encoder.feed(np.zeros(3, EVENT)) + encoder.finish()
+    assert sniff(written[:4096], "without-a-suffix") == format
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "what"),
+    [
+        (b"#!AER-DAT1.0\r\n", "a.aedat", r"AEDAT 1\.0"),
+        (b"#!AER-DAT5.7\r\n", "a.aedat", r"AEDAT 5\.7"),
+        (b"# jAER, long ago\r\n", "a.dat", r"AEDAT 1\.0"),
+        (b"% Date 2020-09-25 07:48:29\n% evt 3.0\n% system_ID 48\n", "a.raw", "EVT3"),
+        (b"% format EVT21;height=320\n% end\n", "a.raw", r"EVT2\.1"),
+        (b"% evt 2.0\n", "a.raw", "EVT2,"),
+        (b"% Data file containing Event2d events.\n% Version 2\n", "a.dat", "Prophesee DAT"),
+        (b"% something else\n", "a", "Prophesee RAW or DAT"),
+        (b"\x89HDF\r\n\x1a\n\0\0", "a.h5", "HDF5"),
+        (b"Event Stream\x02\0\0\x01", "a.es", "Event Stream"),
+        (npz()[:4096], "a.npz", "NPZ"),
+        (b"\x93NUMPY\x01\0", "a.npy", "NPY"),
+        (b"#ROSBAG V2.0\n", "a.bag", "ROS 1"),
+        (b"\x89MCAP0\r\n", "a.mcap", "MCAP"),
+        (b"MATLAB 5.0 MAT-file, ", "a.mat", "MATLAB"),
+        (wav(), "a.wav", "WAV"),
+        (gzip.compress(b"#!AER-DAT2.0\r\n"), "a.aedat.gz", "packed with gzip"),
+        (b"\x28\xb5\x2f\xfd\0", "a.zst", "Zstandard"),
+    ],
+)
+def test_a_known_format_that_is_not_read_is_named(head, name, what):
+    with pytest.raises(RecordingError, match=f"^{name}: this is .*{what}") as error:
+        sniff(head, name)
+    assert error.value.remedy
+
+
+def test_an_empty_file():
+    with pytest.raises(RecordingError, match=r"^rec\.bin: the file is empty"):
+        sniff(b"", "rec.bin")
+
+
+@pytest.mark.parametrize("name", ["rec.aedat", "rec.bin", "rec.aedat4", "rec"])
+def test_a_git_lfs_pointer_is_never_decoded(name):
+    with pytest.raises(RecordingError) as error:
+        sniff(LFS, name)
+    assert str(error.value) == (
+        f"{name}: not an event file I know\n"
+        '  first bytes: "version https://git-lfs.github.com/spec/v1"  -> this is a Git-LFS pointer '
+        f"({len(LFS)} bytes), not the recording\n"
+        f"  try: git lfs pull --include {name}"
+    )
+
+
+@pytest.mark.parametrize("head", [b"<!DOCTYPE html>\n<html>", b"\n\n  <HTML lang=en>"])
+def test_a_web_page_saved_by_mistake(head):
+    with pytest.raises(RecordingError, match="this is a web page"):
+        sniff(head, "rec.bin")
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "shown"),
+    [
+        (b"\x00\x01\x02\xffabc", "a.xyz", "00 01 02 ff 61 62 63"),
+        (b"hello\nworld", "a", '"hello"'),
+        (b"\x07\x0f\x80\x02\x8e", "a.aedat", "without a header it may be AEDAT 1.0"),
+        (b"\x07\x0f\x80\x02\x8e", "a.aedat4", "07 0f 80 02 8e"),
+        (b"x, y, t, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, t, p"'),
+        (b"\xff" * 4096, "a.raw", "ff ff"),
+    ],
+)
+def test_an_unknown_file_shows_its_first_bytes_and_what_is_known(head, name, shown):
+    with pytest.raises(RecordingError, match="not an event file I know") as error:
+        sniff(head, name)
+    assert shown in str(error.value)
+    assert "N-MNIST" in str(error.value)
+    assert "try: --format aedat2|aedat3|aedat4|bin" in str(error.value)
+
+
+def test_nothing_a_file_may_start_with_breaks_it():
+    rng = np.random.default_rng(6)
+    starts = [b"", b"%", b"% ", b"#", b"#!AER-DAT", b"#!AER-DAT2.", b"#!AER-DAT4.0\r\n", b"PK", b"version ", b"<"]
+    for case in range(160):
+        head = starts[case % len(starts)] + rng.bytes(int(rng.integers(0, 40)))
+        with contextlib.suppress(RecordingError):
+            assert sniff(head, ["a", "a.bin", "a.aedat", ".bs2", "a\n.aedat4"][case % 5]) in FORMATS
+
+
+FORMATS = {"aedat2", "aedat3", "aedat4", "bin"}
+
+
+PLUGIN = """
+from spikestream.formats.base import Format, no_magic
+RAW = Format("evt", "EVT3 of a plugin", (".raw",), lambda head: head.startswith(b"% evt"), None)
+BARE = Format("bare", "magicless", (".bare", ".bin"), no_magic, None)
+"""
+
+
+def plant(folder, entries: str) -> None:
+    """Make an installed distribution of entry points, as pip would leave it."""
+    info = folder / "someone-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: someone\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[spikestream.formats]\n" + entries)
+    (folder / "someone_evt.py").write_text(PLUGIN)
+
+
+def test_a_plugins_format_takes_part_by_content_and_by_suffix(tmp_path, monkeypatch):
+    plant(tmp_path, "evt = someone_evt:RAW\nbare = someone_evt:BARE\nbroken = someone_missing:FORMAT\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sniff(b"% evt 3.0\n", "a.raw") == "evt"
+    assert sniff(b"\x01\x02", "a.bare") == "bare"
+    assert sniff(b"#!AER-DAT2.0\r\n", "a.bare") == "aedat2"
+    with pytest.raises(RecordingError, match="'broken' of someone does not load"):
+        sniff(b"\x01\x02", "a.bin")  # a suffix of two formats tells nothing
+
+
+def test_plugins_are_not_even_loaded_for_a_file_that_is_ours(tmp_path):
+    plant(tmp_path, "aaa = someone_evt:RAW\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from spikestream.formats.sniff import sniff; "
+        "print(sniff(b'#!AER-DAT2.0', 'a'), [m for m in ('someone_evt', 'spikestream.formats.nmnist', 'numba')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "aedat2 []\n"
+
+
+REAL = {
+    "events/aedat2/davis240c_boxes.aedat": "aedat2",
+    "events/aedat2/header_only.aedat": "aedat2",
+    "events/aedat4/davis346.aedat4": "aedat4",
+    "events/aedat4/dvxplorer.aedat4": "aedat4",
+    "events/bin/nmnist.bin": "bin",
+    "gestures/1.bs2": "bin",
+}
+FOREIGN = {
+    "events/evt2/gen3.raw": "EVT2",
+    "events/evt3/gen41.raw": "EVT3",
+    "events/dat/ncars.dat": "Prophesee DAT",
+    "events/es/dvs.es": "Event Stream",
+    "events/es/generic.es": "Event Stream",
+    "events/hdf5/event.hdf5": "HDF5",
+    "events/mat/stmnist.mat": "MATLAB",
+    "events/ros/events.bag": "ROS 1",
+    "events/nas/pynavis_sound_mono_32ch_ONOFF_addr2b_ts02.aedat": "sound of a NAS",
+    "digits/train-labels-idx1-ubyte.gz": "gzip",
+    "README.md": "not an event file",
+}
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("path", REAL)
+def test_real_files_are_recognised_under_any_name(data, path):
+    head = (data / path).read_bytes()[:4096]
+    assert sniff(head, path) == REAL[path]
+    if REAL[path] != "bin":
+        assert sniff(head, "renamed.bin") == REAL[path]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("path", FOREIGN)
+def test_real_files_of_other_kinds_are_named(data, path):
+    with pytest.raises(RecordingError, match=FOREIGN[path]):
+        sniff((data / path).read_bytes()[:4096], path)
+
+
+@pytest.mark.realdata
+def test_no_real_bin_recording_is_taken_for_anything_else(data):
+    for path in sorted((data / "nmnist/recordings").glob("*.bin"))[::25]:
+        with path.open("rb") as file:
+            assert sniff(file.read(4096), path.name) == "bin"
