@@ -58,5 +58,5 @@ def load(group: str, name: str) -> Any:
     (point,) = points.values()
     try:
         return point.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module raises while it is imported is that module's fault
         raise PluginError(f"{kind} '{name}' of {_origin(point)} does not load: {error}") from error

@@ -9,7 +9,8 @@ from spikestream.errors import ConfigError
 _SECONDS = {"us": 1, "µs": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "min": 60_000_000, "h": 3_600_000_000}
 _SCALE = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _BYTES = {"B": 1, "kB": 1_000, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_LIMIT_US = 2**62
+_LIMIT = 2**62
+"""Larger ones would not fit an int64 with room to add to them; endless digits become infinite and are refused too."""
 
 
 def duration_us(text: str) -> int:
@@ -21,21 +22,20 @@ def duration_us(text: str) -> int:
     clock = re.fullmatch(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)", text)
     number = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|µs|ms|s|min|m|h)", text)
     if clock:
-        seconds = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
-        microseconds = round(seconds * 1e6)
+        microseconds = (float(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])) * 1e6
     elif number:
-        microseconds = round(float(number[1]) * _SECONDS[number[2]])
+        microseconds = float(number[1]) * _SECONDS[number[2]]
     else:
         raise ConfigError(f"'{text}' is not a duration", value=text, allowed="1.5s, 200ms, 30us, 2min, 1h, 00:01:02.5")
-    if microseconds > _LIMIT_US:
+    if microseconds > _LIMIT:
         raise ConfigError(f"'{text}' is longer than stream time can hold", value=text)
-    return microseconds
+    return round(microseconds)
 
 
 def rate_hz(text: str) -> float:
     """Return a rate per second from ``2M/s``, ``200k/s``, ``50/s`` or ``50Hz``; raises `ConfigError`."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMG]?)\s*(?:/s|Hz)", text.strip())
-    if not found:
+    if not found or float(found[1]) * _SCALE[found[2]] > _LIMIT:
         raise ConfigError(f"'{text}' is not a rate", value=text, allowed="2M/s, 200k/s, 50/s, 50Hz")
     return float(found[1]) * _SCALE[found[2]]
 
@@ -43,7 +43,7 @@ def rate_hz(text: str) -> float:
 def size_bytes(text: str) -> int:
     """Return a number of bytes from ``64KiB``, ``8MiB``, ``1GB`` or ``512B``; raises `ConfigError`."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|kB|MB|GB|KiB|MiB|GiB)", text.strip())
-    if not found:
+    if not found or float(found[1]) * _BYTES[found[2]] > _LIMIT:
         raise ConfigError(f"'{text}' is not a size in bytes", value=text, allowed="64KiB, 8MiB, 1GB, 512B")
     return round(float(found[1]) * _BYTES[found[2]])
 
@@ -66,7 +66,7 @@ def show_us(microseconds: int) -> str:
 
 def show_count(number: float) -> str:
     """Return a count or rate with a metric prefix, e.g. ``1.2 M``."""
-    for prefix, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(number) >= scale:
+    for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(number) >= scale * 0.9995:  # 999.5 k would round to "1e+03 k"
             return f"{number / scale:.3g} {prefix}"
     return f"{number:.3g} "

@@ -1,0 +1,69 @@
+"""Label files: what a recording shows, and when.
+
+CSV with a header line. Columns ``start_us``, ``stop_us`` (µs, on the recording's own clock, half-open), ``label``, and
+optionally ``split`` with "train" or "test". The column names of the DVS128 Gesture data set are understood too.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from spikestream.errors import RecordingError
+
+ALIASES = {"starttime_usec": "start_us", "endtime_usec": "stop_us", "class": "label"}
+HELD_OUT = 4
+"""Without a ``split`` column the last quarter of the rows is the part nobody is taught."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """``[start, stop)`` µs shows ``label``; ``test`` rows are never taught."""
+
+    start: int
+    stop: int
+    label: str
+    test: bool
+
+
+def read_labels(path: str | Path) -> list[LabelRow]:
+    """Return the rows of a label file in time order; raises `RecordingError` with the line that is wrong."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise RecordingError(f"cannot read the labels: {reason}", file=str(path)) from error
+    lines = list(csv.reader(text.splitlines()))
+    header = [ALIASES.get(name.strip().lower(), name.strip().lower()) for name in (lines[0] if lines else [])]
+    if not {"start_us", "stop_us", "label"} <= set(header):
+        raise RecordingError(
+            "not a label file", file=str(path), expected="a line start_us,stop_us,label[,split]", found=",".join(header)
+        )
+    rows = [_row(path, number, header, line) for number, line in enumerate(lines[1:], 2) if line]
+    rows.sort(key=lambda row: row.start)
+    for before, after in itertools.pairwise(rows):
+        if after.start < before.stop:
+            raise RecordingError(f"labels overlap at {after.start} µs", file=str(path))
+    if "split" in header:
+        return rows
+    taught = len(rows) - len(rows) // HELD_OUT
+    return [replace(row, test=i >= taught) for i, row in enumerate(rows)]
+
+
+def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> LabelRow:
+    cells = dict(zip(header, (cell.strip() for cell in line), strict=False))
+    split = cells.get("split", "train")
+    try:
+        row = LabelRow(int(cells["start_us"]), int(cells["stop_us"]), cells["label"], split == "test")
+    except (KeyError, ValueError) as error:
+        raise RecordingError(f"line {number} of the labels is not understood: {error}", file=str(path)) from error
+    if row.start >= row.stop or not row.label or split not in ("train", "test"):
+        raise RecordingError(
+            f"line {number} of the labels makes no sense",
+            file=str(path),
+            expected="start_us < stop_us, a label, and split train or test",
+            found=",".join(line),
+        )
+    return row

@@ -1,0 +1,201 @@
+"""A recording, opened: bytes in fixed-size chunks through its format's decoder, events out in time order."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from io import FileIO
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from spikestream.batch import Array
+from spikestream.errors import RecordingError
+from spikestream.files.options import check_options
+from spikestream.files.order import Order
+from spikestream.formats.base import Format
+from spikestream.formats.sniff import sniff
+from spikestream.registry import load
+
+CHUNK = 1 << 20
+HEAD = 4096
+"""What the formats may look at to know their own."""
+
+
+class Reader:
+    """One recording, read once: iterate over its events as arrays (n,) EVENT, in time order.
+
+    ``path`` is a regular file or ``-`` for standard input; ``format`` a registered name, found by content where it is
+    None; ``sensor``, ``size`` (pixels), ``raw`` (origin as stored) and ``options`` go to the format's decoder; ``time``
+    is the policy of `Order`. Raises `RecordingError` with the file's name in it, and `ConfigError` for a wrong option.
+    Memory: one chunk of 1 MiB and what its decoder holds.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str | None = None,
+        sensor: str | None = None,
+        size: tuple[int, int] | None = None,
+        raw: bool = False,
+        time: str = "clamp",
+        **options: Any,
+    ) -> None:
+        self.path = os.fspath(path)
+        self.name = "standard input" if self.path == "-" else self.path
+        self.time = time
+        self.events = 0
+        """How many events were decoded so far, before the time policy."""
+        self.problems: dict[str, int] = {}
+        """What is wrong with the events, by kind, as far as it was met; see `Order`, and ``outside`` of the size."""
+        self._order = Order(time, self.problems)
+        self._chunk = memoryview(bytearray(CHUNK))
+        self._file = _open(self.path, self.name)
+        try:
+            self.bytes = os.fstat(self._file.fileno()).st_size or None
+            """The size of the file; None for a pipe, which does not know."""
+            self._filled = self._read(HEAD)
+            self._format = self._find(format)
+            keywords = {"sensor": sensor, "size": size, "raw": raw, **options}
+            known = ("format", "time")
+            check_options(f"format '{self._format.name}'", self._format.decoder, keywords, also=known)
+            self.decoder = self._format.decoder(**keywords)
+        except BaseException:
+            self.close()
+            raise
+        self._arrays: Iterator[Array] = self._decoded()
+
+    @property
+    def format(self) -> str:
+        """Return the registered name of the format."""
+        return self._format.name
+
+    @property
+    def title(self) -> str:
+        """Return the name of the format as people say it."""
+        return self._format.title
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Return (width, height) in pixels; None where unknown, or not known before `peek`."""
+        return self.decoder.size
+
+    @property
+    def sensor(self) -> str:
+        """Return the sensor's name, "" where unknown, or not known before `peek`."""
+        return self.decoder.sensor
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Return what was read so far and is not an event, counted by kind."""
+        return self.decoder.skipped
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what the reader of the events should know, one line each."""
+        late = self._order.warning()
+        return [*self.decoder.warnings, *([late] if late else [])]
+
+    def peek(self) -> None:
+        """Decode up to the first events, which still come out first, so that size and sensor are known."""
+        first = next(self._arrays, None)
+        if first is not None:
+            self._arrays = chain([first], self._arrays)
+
+    def header(self) -> None:
+        """Let the decoder read the header and nothing else: a codec decodes events only when its feed is iterated.
+
+        Afterwards there are no events to iterate over any more.
+        """
+        self._arrays = iter(())
+        try:
+            self.decoder.feed(self._chunk[: self._filled])
+        except RecordingError as error:
+            self._name(error)
+            raise
+
+    def close(self) -> None:
+        """Close the file; the end of the iteration does so too."""
+        self._file.close()
+
+    def __iter__(self) -> Iterator[Array]:
+        return self
+
+    def __next__(self) -> Array:
+        return next(self._arrays)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _find(self, name: str | None) -> Format:
+        try:
+            found: Format = load("formats", name or sniff(bytes(self._chunk[: min(self._filled, HEAD)]), self.name))
+        except RecordingError as error:
+            self._name(error)
+            raise
+        return found
+
+    def _decoded(self) -> Iterator[Array]:
+        try:
+            while self._filled:
+                for events in self.decoder.feed(self._chunk[: self._filled]):
+                    self._count(events)
+                    yield from self._order.feed(events)
+                self._filled = self._read()
+            self.decoder.finish()
+        except RecordingError as error:
+            self._name(error)
+            raise
+        finally:
+            self.close()
+
+    def _count(self, events: Array) -> None:
+        self.events += len(events)
+        if self.size is None:
+            return
+        width, height = self.size
+        outside = np.count_nonzero((events["x"] >= width) | (events["y"] >= height))
+        if outside:
+            self.problems["outside"] = self.problems.get("outside", 0) + int(outside)
+
+    def _read(self, at_least: int = 1) -> int:
+        """Fill the chunk's start and return by how many bytes; less than ``at_least`` only at the end of the file."""
+        filled = 0
+        try:
+            while filled < at_least and (got := self._file.readinto(self._chunk[filled:])):
+                filled += got
+        except OSError as error:
+            raise RecordingError(f"cannot be read: {error.strerror}", file=self.name) from error
+        return filled
+
+    def _name(self, error: RecordingError) -> None:
+        error.file = error.file or self.name
+
+
+def _open(path: str, name: str) -> FileIO:
+    try:
+        if path == "-":
+            return FileIO(0, closefd=False)
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise RecordingError(
+                "is a folder, not a recording", file=name, remedy=f"spikestream info {path.rstrip('/')}/*"
+            )
+        if not stat.S_ISREG(mode):
+            # Opening a pipe nobody writes to would wait for ever.
+            raise RecordingError("is not a regular file", file=name, remedy="read it from standard input, as -")
+        return FileIO(path)
+    except FileNotFoundError:
+        raise RecordingError("no such file", file=name, remedy=f"ls {os.path.dirname(path) or '.'}") from None
+    except PermissionError:
+        raise RecordingError("permission to read it is denied", file=name, remedy=f"ls -l {path}") from None
+    except OSError as error:
+        raise RecordingError(f"cannot be opened: {error.strerror}", file=name) from error
+    except ValueError as error:  # a zero byte in the name
+        raise RecordingError(f"cannot be opened: {error}", file=repr(name)) from error

@@ -1,0 +1,85 @@
+"""What a sensor is: batches of stream time, one after the other; and the URIs that name one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from spikestream.batch import Batch
+from spikestream.errors import ConfigError
+from spikestream.files.options import check_options
+from spikestream.registry import found, load
+
+
+class Sensor(Protocol):
+    """The world in. Any class with these four names is a sensor."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Return (width, height) in pixels, known once the sensor is built; None without pixels, or if nobody knows."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Return whether time passes without us: a live sensor cannot be made to wait."""
+        ...
+
+    @property
+    def sent(self) -> int:
+        """Return how many events, spikes or samples were handed out, by its own count: one end of the ledger."""
+        ...
+
+    def batches(self, start: int = 0) -> AsyncIterator[Batch]:
+        """Yield batches in time order from stream time ``start`` µs on, 0 for all; each starts where the last stopped.
+
+        One that starts later declares a gap. The arrays belong to whoever takes the batch.
+        """
+        ...
+
+
+def parse_uri(uri: str) -> tuple[str, str, dict[str, str]]:
+    """Return (scheme, location, options) of ``rec.aedat4``, ``-``, ``file:x?format=bin&size=34x34`` or ``blinker://?hz=5``.
+
+    What names an existing file, and what has no scheme, is the location of a ``file`` as it stands; a query is then
+    part of the name. Raises `ConfigError` for a query that cannot be read.
+    """
+    if uri == "-" or os.path.exists(uri):
+        return "file", uri, {}
+    match = re.match(r"([A-Za-z][A-Za-z0-9+._-]*):(//)?(.*)", uri, re.DOTALL)
+    if not match or not (match[2] or match[1] in {entry.name for entry in found("sensors")}):
+        return "file", uri, {}
+    scheme, rest = match[1], match[3]
+    if scheme == "file" and os.path.exists(rest):
+        return scheme, rest, {}
+    location, _, query = rest.partition("?")
+    return scheme, location, _options(uri, query)
+
+
+def open_sensor(uri: str, **extra: Any) -> Sensor:
+    """Return the sensor that a URI names, built with the options of its query, as text, and with ``extra``.
+
+    Raises `ConfigError` for an option it does not have or that it refuses, `PluginError` for an unknown scheme, and
+    what the sensor itself raises.
+    """
+    scheme, location, options = parse_uri(uri)
+    factory: Callable[..., Sensor] = load("sensors", scheme)
+    keywords: Mapping[str, Any] = {**options, **extra}
+    check_options(f"sensor '{scheme}'", factory, keywords, skip=1)
+    try:
+        return factory(location, **keywords)
+    except ValueError as error:  # float("fast") in a plugin is the user's slip, not the plugin's
+        raise ConfigError(f"sensor '{scheme}' refuses its options: {error}", key=uri) from error
+
+
+def _options(uri: str, query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError as error:
+        raise ConfigError(f"'{query}' is no query", key=uri, allowed="name=value&name=value") from error
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        raise ConfigError(f"an option is given twice in '{query}'", key=uri)
+    return options

@@ -1,0 +1,116 @@
+"""A recording format of the tests' own, found as a plugin: a line with the size, then events as they lie in memory.
+
+It stores any stamp and any coordinate, so that the files room can be shown what no decent codec would write.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikestream.batch import EVENT
+from spikestream.errors import RecordingError
+from spikestream.formats.base import Format
+
+
+class Decoder:
+    def __init__(self, sensor=None, size=None, raw=False, tint="blue"):
+        self.size, self.sensor, self.skipped = size, sensor or "", {}
+        self.warnings = [] if tint == "blue" else [f"tinted {tint}"]
+        self._head, self._rest = b"", b""
+
+    def feed(self, data: memoryview) -> Iterator[np.ndarray]:
+        data = bytes(data)
+        if not self._head.endswith(b"\n"):
+            line, newline, data = (self._head + data).partition(b"\n")
+            self._head = line + newline
+            if newline and not self.size:
+                self.size = tuple(int(n) for n in line[6:].split(b"x")) if line[6:] else None
+        return self._events(data)
+
+    def _events(self, data: bytes) -> Iterator[np.ndarray]:
+        data = self._rest + data
+        whole = len(data) // EVENT.itemsize * EVENT.itemsize
+        self._rest = data[whole:]
+        yield np.frombuffer(data[:whole], EVENT).copy()
+
+    def finish(self) -> None:
+        if self._rest:
+            raise RecordingError("cut inside an event", expected="13 bytes", found=str(len(self._rest)))
+
+
+class Encoder:
+    def __init__(self, size=None, sensor=None):
+        self._head = b"PLAIN %dx%d\n" % size if size else b"PLAIN \n"
+
+    def feed(self, events: np.ndarray) -> bytes:
+        if np.any(events["x"] == 666):
+            raise RecordingError("x = 666 cannot be written")
+        head, self._head = self._head, b""
+        return head + events.tobytes()
+
+    def finish(self) -> bytes:
+        return self._head
+
+
+def _sniff(head: bytes) -> bool:
+    return head.startswith(b"PLAIN ")
+
+
+FORMAT = Format("plain", "Plain events", (".plain", ".both"), _sniff, Decoder, Encoder, {"tint": "a colour"})
+MUTE = Format("mute", "Read-only events", (".mute", ".plain"), lambda head: False, Decoder)
+TWIN = Format("twin", "Plain events again", (".both",), lambda head: False, Decoder, Encoder)
+
+ENTRIES = """[spikestream.formats]
+plain = plainformat:FORMAT
+mute = plainformat:MUTE
+twin = plainformat:TWIN
+"""
+
+
+@pytest.fixture
+def plain(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Install the format as a plugin for one test; return the folder it is installed in."""
+    folder = tmp_path_factory.mktemp("site")
+    info = folder / "plainformat-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plainformat\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(ENTRIES)
+    monkeypatch.syspath_prepend(folder)
+    return folder
+
+
+def events(rows: Sequence[tuple[int, int, int, bool]]) -> np.ndarray:
+    return np.array(rows, EVENT)
+
+
+def at(times: Sequence[int]) -> np.ndarray:
+    """Return events at these times, told apart by x."""
+    data = np.zeros(len(times), EVENT)
+    data["t"] = times
+    data["x"] = np.arange(len(times)) % 600
+    return data
+
+
+def save(path: Path, data: np.ndarray, size: str = "640x480", tail: bytes = b"") -> Path:
+    path.write_bytes(b"PLAIN " + size.encode() + b"\n" + data.tobytes() + tail)
+    return path
+
+
+def open_files() -> set[str]:
+    """Return the names of the files this process has open."""
+    folder = "/proc/self/fd"
+    return {os.readlink(f"{folder}/{name}") for name in os.listdir(folder) if os.path.lexists(f"{folder}/{name}")}
+
+
+def python(code: str, site: Path, *args: object, **more) -> subprocess.CompletedProcess[str]:
+    """Run a program with the format installed, in a process of its own."""
+    paths = [str(site), str(Path(__file__).parent)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.run([sys.executable, "-c", code, *map(str, args)], env=environment, capture_output=True, **more)
