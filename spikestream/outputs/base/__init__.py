@@ -1,0 +1,58 @@
+"""What an output is, and how a URL becomes one; `listener` and `subscriber` are what the socket outputs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from spikestream import registry
+from spikestream.errors import ConfigError
+from spikestream.wire import Delivery, Hello, Outgoing
+
+
+class Output(Protocol):
+    """Where messages go. Every output sees the same messages: same numbers, same bytes."""
+
+    url: str
+    """Where it is to be found, the real port in it once it has started."""
+
+    @property
+    def subscribers(self) -> int:
+        """Return how many subscribers have asked for something."""
+        ...
+
+    async def start(self, hello: Callable[[], Hello]) -> None:
+        """Begin; `hello` returns the greeting for whoever connects. Raises `ConfigError` or `ClientError`."""
+        ...
+
+    def send(self, message: Outgoing) -> None:
+        """Hand a message on, or queue it, and return at once."""
+        ...
+
+    async def ready(self) -> None:
+        """Return at once, unless a subscriber with policy block is full: then when it has room."""
+        ...
+
+    async def drain(self, timeout_s: float) -> None:
+        """Return when everything is handed over, or after `timeout_s` seconds."""
+        ...
+
+    async def aclose(self) -> None:
+        """Tell every subscriber what it will not get, say bye, and end."""
+        ...
+
+    def deliveries(self) -> Sequence[Delivery]:
+        """Return the account of every subscriber, and of the last ones that have gone."""
+        ...
+
+
+def open_output(url: str, **options: Any) -> Output:
+    """Return the output for a URL such as ``tcp://127.0.0.1:7077``, ``unix:///run/x.sock`` or ``file:///srv/x.ssp``.
+
+    It is built, not started. Raises `ConfigError` for what is no URL, `PluginError` for an unknown scheme.
+    """
+    scheme, separator, location = url.partition("://")
+    if not separator:
+        raise ConfigError(f"'{url}' is not a URL to publish at", value=url, allowed="tcp://HOST:PORT, unix:///PATH")
+    output: Output = registry.load("outputs", scheme)(location, **options)
+    return output

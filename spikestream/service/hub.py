@@ -1,0 +1,123 @@
+"""The hub: numbers every message once, and hands it to every output."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from spikestream import __version__
+from spikestream.errors import ConfigError
+from spikestream.outputs.base import Output
+from spikestream.wire import Delivery, Hello, Outgoing, Payload, Tally, is_topic, kind_of, pieces
+
+POLL_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What was published by topic, counted by the hub, and what each subscriber got of it, counted by its output."""
+
+    published: Mapping[str, Tally]
+    subscribers: Sequence[Delivery]
+
+    def problems(self) -> list[str]:
+        """Return one line for every account that does not close, in rows."""
+        return [
+            f"{delivery.peer}: {topic}: {flow.imbalance():+,} rows unaccounted for"
+            for delivery in self.subscribers
+            for topic, flow in delivery.flows.items()
+            if flow.imbalance()
+        ]
+
+
+@dataclass(slots=True)
+class _Topic:
+    kind: str
+    published: Tally = field(default_factory=Tally)
+
+
+class Hub:
+    """Publishes batches under topics, on all outputs alike; call it from the loop's own thread.
+
+    ``epoch`` is another text after every start; ``clock`` says what stream time is (see `Hello`).
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Output],
+        *,
+        epoch: str,
+        now_ns: Callable[[], int] = time.time_ns,
+        clock: str = "sensor",
+    ) -> None:
+        self.outputs = tuple(outputs)
+        self._epoch = epoch
+        self._now_ns = now_ns
+        self._clock = clock
+        self._topics: dict[str, _Topic] = {}
+
+    async def start(self) -> None:
+        """Start every output; where one cannot, the others are closed again and its error is raised."""
+        try:
+            for output in self.outputs:
+                await output.start(self.hello)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def hello(self) -> Hello:
+        """Return the greeting for a subscriber who connects now."""
+        return Hello(f"spikestream/{__version__}", self._epoch, self._now_ns(), self._clock)
+
+    @property
+    def subscribers(self) -> int:
+        """Return how many subscribers all outputs have together."""
+        return sum(output.subscribers for output in self.outputs)
+
+    def publish(self, topic: str, batch: Payload) -> None:
+        """Number a batch and hand it to every output; never waits.
+
+        A batch too large for one frame goes out as several messages, cut by time. Raises `ConfigError` for a topic that
+        is none or is another kind's, `SpikestreamError` where the rows of a single µs do not fit a frame.
+        """
+        known = self._topics.get(topic) or self._add(topic)
+        if known.kind != kind_of(batch):
+            raise ConfigError(f"topic '{topic}' is for {known.kind}, not {kind_of(batch)}", key="topic", value=topic)
+        for piece in pieces(batch):
+            message = Outgoing(topic, known.kind, known.published.messages, self._now_ns(), piece)
+            known.published.add(1, len(piece))
+            for output in self.outputs:
+                output.send(message)
+
+    def _add(self, topic: str) -> _Topic:
+        if not is_topic(topic):
+            allowed = "<pipeline>.<stage>.<kind> of letters, digits, - and _"
+            raise ConfigError(f"'{topic}' is not a topic", key="topic", value=topic, allowed=allowed)
+        self._topics[topic] = _Topic(topic.rpartition(".")[2])
+        return self._topics[topic]
+
+    async def ready(self) -> None:
+        """Return at once, unless a subscriber with policy block is full: then when it has room."""
+        for output in self.outputs:
+            await output.ready()
+
+    async def wait_subscribers(self, n: int) -> None:
+        """Return when at least `n` subscribers have asked for something; the caller sets the time limit."""
+        while self.subscribers < n:
+            # Subscribers come at human pace, and any output may be a plugin: looking is simpler than being told.
+            await asyncio.sleep(POLL_S)
+
+    async def drain(self, timeout_s: float = 5.0) -> None:
+        """Return when every subscriber has been handed everything, or after `timeout_s` seconds."""
+        await asyncio.gather(*(output.drain(timeout_s) for output in self.outputs))
+
+    async def aclose(self) -> None:
+        """Say bye on every output and close it."""
+        await asyncio.gather(*(output.aclose() for output in self.outputs))
+
+    def ledger(self) -> Ledger:
+        """Return what was published and what became of it, as of now."""
+        published = {name: replace(topic.published) for name, topic in self._topics.items()}
+        return Ledger(published, [delivery for output in self.outputs for delivery in output.deliveries()])

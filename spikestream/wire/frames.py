@@ -1,0 +1,105 @@
+"""Frames: a u32 little-endian length and one msgpack map; a length of 0 says bye."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgpack
+
+from spikestream.errors import ClientError
+
+PREFIX = struct.Struct("<I")
+BYE = PREFIX.pack(0)
+
+MAX_FRAME = 1 << 20
+"""What our server sends at most, in bytes; larger batches travel as several messages. Eight fit the default queue."""
+MAX_FRAME_EVER = 16 << 20
+"""What a client accepts at most, whatever the server announces."""
+MAX_CLIENT_FRAME = 64 << 10
+"""What a server accepts at most from a client, and a client before the greeting."""
+MAX_CONTAINERS = 1 << 16
+"""Maps and arrays in one frame: an empty map is 1 byte on the wire and 64 in memory, so bytes alone do not bound it."""
+
+FROM_CLIENT = {"max_array_len": 256, "max_map_len": 16, "max_str_len": 1024, "max_bin_len": 0}
+FROM_SERVER = {"max_array_len": 1 << 16, "max_map_len": 1 << 16, "max_str_len": 1 << 16, "max_bin_len": MAX_FRAME_EVER}
+
+_Container = TypeVar("_Container")
+
+
+def frame(message: Mapping[str, Any]) -> bytes:
+    """Return the message as one frame, its length in front."""
+    payload: bytes = msgpack.packb(message)
+    return PREFIX.pack(len(payload)) + payload
+
+
+def unpack(payload: bytes, limits: Mapping[str, int]) -> dict[str, Any]:
+    """Return the map in a payload, under strict limits; raises `ClientError` for anything else."""
+    budget = _Budget()
+    try:
+        message = msgpack.unpackb(
+            payload,
+            strict_map_key=True,
+            max_ext_len=0,
+            object_hook=budget.spend,
+            list_hook=budget.spend,
+            **limits,
+        )
+    except ValueError as error:
+        raise ClientError(f"a frame of {len(payload):,} bytes is not a message: {error}") from error
+    if not isinstance(message, dict):
+        raise ClientError(f"a frame holds {type(message).__name__}, not a map")
+    return message
+
+
+class _Budget:
+    """Counts the containers of one frame down, and refuses the one too many."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_CONTAINERS
+
+    def spend(self, container: _Container) -> _Container:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError(f"more than {MAX_CONTAINERS:,} maps and arrays")
+        return container
+
+
+class FrameReader:
+    """Bytes in any pieces in, payloads out; an empty payload is a bye.
+
+    It holds at most ``limit`` + 4 bytes and the piece just fed; ``limit`` may change between two frames.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._buffer = bytearray()
+
+    @property
+    def held(self) -> int:
+        """Return the bytes of the frame that is not complete yet."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes, return an iterator over the complete payloads; it raises `ClientError` at an oversized frame."""
+        self._buffer += data
+        return self._payloads()
+
+    def _payloads(self) -> Iterator[bytes]:
+        while len(self._buffer) >= PREFIX.size:
+            (length,) = PREFIX.unpack_from(self._buffer)
+            if length > self.limit:
+                raise ClientError(
+                    f"a frame of {length:,} bytes is larger than the {self.limit:,} allowed here",
+                    details=[f"first bytes: {bytes(self._buffer[:16])!r}"],
+                )
+            end = PREFIX.size + length
+            if len(self._buffer) < end:
+                return
+            with memoryview(self._buffer) as view:
+                payload = bytes(view[PREFIX.size : end])
+            del self._buffer[:end]
+            yield payload

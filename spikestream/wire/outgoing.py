@@ -1,0 +1,145 @@
+"""What the hub publishes, as bytes: data messages, and the gaps the server tells a slow subscriber of.
+
+Keys in this order: k (kind), c (topic), s (sequence number), t (publish time, unix ns), t0 and t1 (start and stop, µs),
+n (rows), d (data). Two messages are called gap: time the sensor lost is published like any data (it has ``s``, ``t0``,
+``t1``); messages this subscriber lost are told by the server in between (it has ``from``, ``to``, and no ``s``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from spikestream import batch as flow
+from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Spikes
+from spikestream.errors import SpikestreamError
+from spikestream.wire.frames import MAX_FRAME, frame
+
+_HEAD = 1024
+"""Bytes of a frame kept free for everything but the rows; a topic has at most 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Time ``[start, stop)`` µs of which the source knows nothing."""
+
+    start: int
+    stop: int
+    why: str = "sensor"
+
+    def __len__(self) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures about ``[start, stop)`` µs: names to numbers, texts, lists and maps of such."""
+
+    start: int
+    stop: int
+    values: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return 0
+
+
+Payload: TypeAlias = Events | Spikes | Decisions | Stats | Gap
+_KINDS: dict[type, str] = {Events: "events", Spikes: "spikes", Decisions: "decisions", Stats: "stats", Gap: "gap"}
+
+
+def kind_of(batch: Payload) -> str:
+    """Return the kind under which a batch is published; raises `SpikestreamError` where it never is (sound)."""
+    try:
+        return _KINDS[type(batch)]
+    except KeyError:
+        raise SpikestreamError(f"{type(batch).__name__} is not published") from None
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One message on its way to every output: the same number, the same bytes for all of them."""
+
+    topic: str
+    kind: str
+    seq: int
+    t_ns: int
+    batch: Payload
+    _frame: bytes | None = field(default=None, repr=False)
+
+    @property
+    def rows(self) -> int:
+        """Return the number of events, spikes or decisions in it."""
+        return len(self.batch)
+
+    @property
+    def frame(self) -> bytes:
+        """Return the frame, its length in front; encoded once, when somebody first wants it."""
+        if self._frame is None:
+            self._frame = frame(self._fields())
+        return self._frame
+
+    def _fields(self) -> dict[str, Any]:
+        batch = self.batch
+        head = {"k": self.kind, "c": self.topic, "s": self.seq, "t": self.t_ns}
+        head |= {"t0": int(batch.start), "t1": int(batch.stop), "n": len(batch)}
+        return head | _tail(batch)
+
+
+def _tail(batch: Payload) -> dict[str, Any]:
+    if isinstance(batch, Events):
+        size = {"size": [int(side) for side in batch.size]} if batch.size else {}
+        return {"d": batch.data.astype(EVENT, copy=False).tobytes()} | size
+    if isinstance(batch, Spikes):
+        rows = np.empty(len(batch), SPIKE)
+        rows["t"], rows["axon"] = batch.t, batch.axon
+        return {"d": rows.tobytes()}
+    if isinstance(batch, Decisions):
+        return {"d": [_row(decision) for decision in batch.rows]}
+    return {"d": dict(batch.values)} if isinstance(batch, Stats) else {"why": batch.why}
+
+
+def _row(decision: Decision) -> dict[str, Any]:
+    return {
+        "start": int(decision.start),
+        "stop": int(decision.stop),
+        "label": decision.label,
+        "confidence": float(decision.confidence),
+        "scores": {name: float(score) for name, score in decision.scores},
+        "evidence": float(decision.evidence),
+    }
+
+
+def loss_frame(topic: str, start: int, stop: int, rows: int, why: str = "slow") -> bytes:
+    """Return the frame that stands for the messages ``[start, stop)`` of a topic, which held so many rows."""
+    return frame({"k": "gap", "c": topic, "from": start, "to": stop, "n": stop - start, "why": why, "rows": rows})
+
+
+def pieces(batch: Payload, max_frame: int = MAX_FRAME) -> Iterator[Payload]:
+    """Yield the batch in contiguous pieces that each fit a frame; nearly always that is the batch itself.
+
+    Raises `SpikestreamError` where the rows of one single µs do not fit.
+    """
+    while not isinstance(batch, Stats | Gap):
+        most = (max_frame - _HEAD) // _row_bytes(batch)
+        if len(batch) <= most:
+            break
+        t = flow.stamps(batch)
+        if most == 0 or t[0] == t[most]:
+            raise SpikestreamError(f"{len(batch):,} rows at {t[0]} µs do not fit a frame of {max_frame:,} bytes")
+        piece, batch = flow.cut(batch, int(t[most]))
+        yield piece
+    yield batch
+
+
+def _row_bytes(batch: Events | Spikes | Decisions) -> int:
+    if isinstance(batch, Events):
+        return EVENT.itemsize
+    return SPIKE.itemsize if isinstance(batch, Spikes) else max(map(_decision_bytes, batch.rows), default=1)
+
+
+def _decision_bytes(row: Decision) -> int:
+    # Upper bounds of msgpack: 4 bytes a character, 5 a string's head, 9 a number; 96 are the keys and the rest.
+    return 96 + 4 * len(row.label or "") + sum(14 + 4 * len(name) for name, _ in row.scores)

@@ -1,0 +1,201 @@
+"""The server's end of a connection: it greets first, then obeys what the client may ask for, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+from spikestream.errors import ClientError
+from spikestream.wire.frames import BYE, FROM_CLIENT, MAX_CLIENT_FRAME, MAX_FRAME, FrameReader, frame, unpack
+from spikestream.wire.topics import POLICIES, Interest, is_pattern
+
+VERSION = 1
+MAX_SUBS = 64
+"""Subscriptions of one connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The server's greeting.
+
+    ``epoch`` is another text after every start: sequence numbers of two epochs have nothing to do with each other.
+    ``clock`` says what stream time is: ``sensor`` (the recording's or device's own), ``monotonic`` or ``unix``.
+    """
+
+    srv: str
+    epoch: str
+    now_ns: int
+    clock: str = "sensor"
+    caps: tuple[str, ...] = POLICIES
+    max_frame: int = MAX_FRAME
+
+    @property
+    def frame(self) -> bytes:
+        """Return the greeting's frame."""
+        return frame({"op": "hello", "v": VERSION} | asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The client has answered the greeting."""
+
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sub:
+    """The client asks for topics."""
+
+    id: int
+    topics: tuple[str, ...]
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unsub:
+    """The client takes a subscription back."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The client asks what time it is; ``t`` goes back to it unchanged."""
+
+    t: int
+
+    def pong(self, now_ns: int) -> bytes:
+        """Return the frame that answers it."""
+        return frame({"op": "pong", "t": self.t, "now_ns": now_ns})
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The client leaves."""
+
+
+ServerEvent: TypeAlias = Welcome | Sub | Unsub | Ping | Bye
+
+
+def error_frame(code: str, what: str) -> bytes:
+    """Return the frame that tells a client why its connection is about to be closed."""
+    return frame({"op": "error", "code": code, "what": what})
+
+
+class ServerSession:
+    """Bytes of one client in, what it asks for out; `to_send` has the replies.
+
+    After a `ClientError` the session is over: send what `to_send` returns, and close.
+    """
+
+    def __init__(self) -> None:
+        self.interest = Interest()
+        self.client = ""
+        self.welcomed = False
+        self.over = False
+        self._reader = FrameReader(MAX_CLIENT_FRAME)
+        self._out = bytearray()
+
+    def to_send(self) -> bytes:
+        """Return the bytes to be sent now, and forget them."""
+        data = bytes(self._out)
+        self._out.clear()
+        return data
+
+    def receive(self, data: bytes) -> Iterator[ServerEvent]:
+        """Yield what the client wants, one frame at a time; raises `ClientError` where it breaks the rules."""
+        if self.over:
+            return
+        try:
+            for payload in self._reader.feed(data):
+                event = self._event(payload)
+                yield event
+                if isinstance(event, Bye):
+                    return
+        except _Refused as refused:
+            raise self.fail(refused.code, refused.what) from None
+        except ClientError as error:
+            raise self.fail("frame", error.what) from error
+
+    def fail(self, code: str, what: str) -> ClientError:
+        """End the session: queue the error frame for the client and return the error."""
+        self.over = True
+        self._out += error_frame(code, what)
+        return ClientError(what)
+
+    def _event(self, payload: bytes) -> ServerEvent:
+        if not payload:
+            self.over = True
+            self._out += BYE
+            return Bye()
+        message = unpack(payload, FROM_CLIENT)
+        op = message.pop("op", None)
+        if not isinstance(op, str) or op not in _OPS:
+            raise _Refused("op", f"unknown op {op!r}; known: {', '.join(_OPS)}")
+        known, handle = _OPS[op]
+        if unknown := sorted(str(key) for key in message if key not in known):
+            raise _Refused("key", f"unknown key '{unknown[0]}' in '{op}'; known: {', '.join(known)}")
+        if self.welcomed == (op == "hello"):
+            raise _Refused("order", "hello comes first, and once")
+        return handle(self, message)
+
+    def _hello(self, message: Mapping[str, Any]) -> Welcome:
+        versions, client = message.get("v"), message.get("client", "")
+        if type(versions) is not list or not all(type(v) is int for v in versions) or type(client) is not str:
+            raise _Refused("value", "hello needs a list of versions 'v', and a text 'client' if any")
+        if VERSION not in versions:
+            raise _Refused("version", f"this server speaks version {VERSION}, the client {versions}")
+        self.client = client
+        self.welcomed = True
+        return Welcome(client)
+
+    def _sub(self, message: Mapping[str, Any]) -> Sub:
+        number, topics, policy = _id(message), message.get("topics"), message.get("policy", POLICIES[0])
+        if type(topics) is not list or not topics or not all(type(t) is str and is_pattern(t) for t in topics):
+            raise _Refused("topic", "sub needs a list of topics like main.network.spikes, main.*.spikes, main.> or *")
+        if policy not in POLICIES:
+            raise _Refused("policy", f"unknown policy {policy!r}; known: {', '.join(POLICIES)}")
+        if number in self.interest or len(self.interest) >= MAX_SUBS:
+            raise _Refused("id", f"id {number} is in use, or this connection has {MAX_SUBS} subscriptions")
+        self.interest.add(number, tuple(topics), policy)
+        self._out += frame({"op": "sub", "id": number})
+        return Sub(number, tuple(topics), policy)
+
+    def _unsub(self, message: Mapping[str, Any]) -> Unsub:
+        number = _id(message)
+        if number not in self.interest:
+            raise _Refused("id", f"no subscription has the id {number}")
+        self.interest.remove(number)
+        self._out += frame({"op": "unsub", "id": number})
+        return Unsub(number)
+
+    def _ping(self, message: Mapping[str, Any]) -> Ping:
+        t = message.get("t")
+        if type(t) is not int:
+            raise _Refused("value", "ping needs a number 't'")
+        return Ping(t)
+
+
+class _Refused(Exception):
+    """A rule is broken; the code goes to the client."""
+
+    def __init__(self, code: str, what: str) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+
+
+def _id(message: Mapping[str, Any]) -> int:
+    number = message.get("id")
+    if type(number) is not int or not 0 <= number < 2**32:
+        raise _Refused("id", "an id is a number from 0 to 4294967295")
+    return number
+
+
+_OPS: dict[str, tuple[tuple[str, ...], Callable[[ServerSession, Mapping[str, Any]], ServerEvent]]] = {
+    "hello": (("v", "client"), ServerSession._hello),
+    "sub": (("id", "topics", "policy"), ServerSession._sub),
+    "unsub": (("id",), ServerSession._unsub),
+    "ping": (("t",), ServerSession._ping),
+}

@@ -1,0 +1,265 @@
+"""Messages against the bytes of the specification, batches larger than a frame, topics."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from wirebytes import golden, maps
+from wirecases import DATA, DECISIONS, EVENTS, HELLO, NOW, SPIKES, sent, served, subscriber
+
+from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Sound, Spikes, concat, no_spikes
+from spikestream.errors import ClientError, SpikestreamError
+from spikestream.wire import (
+    BYE,
+    MAX_FRAME,
+    Bye,
+    ClientSession,
+    Gap,
+    Interest,
+    Ping,
+    ServerSession,
+    Stats,
+    Sub,
+    Unsub,
+    Welcome,
+    error_frame,
+    is_pattern,
+    is_topic,
+    kind_of,
+    loss_frame,
+    matches,
+    outgoing,
+)
+
+
+def test_the_specification_shows_every_message():
+    assert set(golden()) == {
+        *DATA,
+        *("hello", "client-hello", "sub", "sub-answer", "unsub", "ping", "pong", "bye", "error", "gap-slow"),
+    }
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_data_has_the_bytes_of_the_specification(name):
+    assert sent(*DATA[name]) == golden()[name]
+
+
+def test_the_server_says_the_bytes_of_the_specification():
+    assert HELLO.frame == golden()["hello"]
+    assert Ping(1_000).pong(NOW) == golden()["pong"]
+    assert error_frame("slow", "too slow") == golden()["error"]
+    assert loss_frame("main.filter.events", 5, 11, 6_000) == golden()["gap-slow"]
+    assert golden()["bye"] == BYE
+    session, _ = served({"op": "sub", "id": 1, "topics": ["*"]})
+    assert session.to_send() == golden()["sub-answer"]
+
+
+def test_the_client_says_the_bytes_of_the_specification():
+    session = ClientSession("viewer")
+    session.subscribe(["main.*.spikes"], "latest")
+    session.unsubscribe(1)
+    session.ping(1_000)
+    session.bye()
+    assert session.to_send() == b"", "the server speaks first"
+    list(session.receive(golden()["hello"]))
+    page = golden()
+    assert session.to_send() == b"".join(page[name] for name in ("client-hello", "sub", "unsub", "ping", "bye"))
+    assert session.to_send() == b""
+
+
+def test_a_server_understands_the_bytes_of_the_specification():
+    page, session = golden(), ServerSession()
+    events = list(session.receive(b"".join(page[name] for name in ("client-hello", "sub", "ping", "unsub", "bye"))))
+    topics = ("main.*.spikes",)
+    assert events == [Welcome("viewer"), Sub(1, topics, "latest"), Ping(1_000), Unsub(1), Bye()]
+    assert maps(session.to_send()) == [{"op": "sub", "id": 1}, {"op": "unsub", "id": 1}, {}]
+
+
+def test_a_client_understands_the_bytes_of_the_specification():
+    page, session = golden(), subscriber()
+    events, empty = list(session.receive(page["events"] + page["events-empty"]))
+    assert (events.kind, events.topic, events.seq, events.published_ns) == ("events", "main.filter.events", 3, NOW + 1)
+    assert (events.start, events.stop, events.n, events.size) == (10_000, 20_000, 2, (346, 260))
+    assert events.data.tolist() == [(10_000, 1, 2, True), (19_999, 345, 259, False)]
+    assert events.data.dtype == EVENT
+    assert (empty.n, len(empty.data), empty.size) == (0, 0, None)
+    (spikes,) = session.receive(page["spikes"])
+    assert spikes.data.dtype == SPIKE
+    assert spikes.data.tolist() == [(1_999, 70_000)]
+    (decisions,) = session.receive(page["decisions"])
+    assert decisions.data == DECISIONS.rows
+    (stats,) = session.receive(page["stats"])
+    assert stats.data == {"in": 1_000}
+
+
+def test_batches_come_out_as_they_went_in():
+    session = subscriber()
+    events, spikes, decisions = (
+        next(iter(session.receive(sent(*DATA[name])))).batch() for name in ("events", "spikes", "decisions")
+    )
+    assert (events.start, events.stop, events.size) == (EVENTS.start, EVENTS.stop, EVENTS.size)
+    assert events.data.tobytes() == EVENTS.data.tobytes()
+    assert (spikes.t.dtype, spikes.axon.dtype) == (np.int64, np.int32)
+    assert (spikes.t.tolist(), spikes.axon.tolist()) == ([1_999], [70_000])
+    assert spikes.t.flags.c_contiguous
+    assert decisions == DECISIONS
+    (stats,) = session.receive(sent(*DATA["stats"]))
+    with pytest.raises(ClientError, match="holds no batch"):
+        stats.batch()
+
+
+def test_the_two_gaps_are_told_apart():
+    session = subscriber()
+    (sensor,) = session.receive(golden()["gap-sensor"])
+    (slow,) = session.receive(golden()["gap-slow"])
+    assert (sensor.kind, sensor.lost, sensor.topic, sensor.seq) == ("gap", False, "main.sensor.gap", 0)
+    assert (sensor.start, sensor.stop, sensor.data) == (40_000, 50_000, {"why": "sensor"})
+    assert (slow.kind, slow.lost, slow.topic, slow.seq, slow.n) == ("gap", True, "main.filter.events", 5, 6)
+    assert slow.data == {"from": 5, "to": 11, "rows": 6_000, "why": "slow"}
+    sensor_count, slow_count = session.counts["main.sensor.gap"], session.counts["main.filter.events"]
+    assert (sensor_count.messages, sensor_count.gaps) == (1, 0)
+    assert (slow_count.messages, slow_count.gaps, slow_count.missing, slow_count.missing_rows) == (0, 1, 6, 6_000)
+    assert (slow_count.first, slow_count.next) == (5, 11)
+
+
+stamps = st.integers(-(2**61), 2**61)
+rows = st.lists(
+    st.tuples(st.integers(0, 10**6), st.integers(0, 65_535), st.integers(0, 65_535), st.booleans()), max_size=40
+)
+
+
+@given(stamps, rows, st.none() | st.tuples(st.integers(1, 65_536), st.integers(1, 65_536)))
+def test_any_events_survive_the_wire(start, found, size):
+    data = np.array(sorted((start + t, x, y, p) for t, x, y, p in found), EVENT)
+    batch = Events(start, start + 10**6 + 1, data, size)
+    (message,) = subscriber().receive(sent("a.b.events", 0, NOW, batch))
+    back = message.batch()
+    assert (back.start, back.stop, back.size) == (batch.start, batch.stop, batch.size)
+    assert back.data.tobytes() == data.tobytes()
+
+
+texts = st.text(max_size=8)
+numbers = st.floats(allow_nan=False)
+decisions = st.builds(
+    Decision,
+    st.integers(-(2**61), 2**61),
+    st.integers(-(2**61), 2**61),
+    st.none() | texts,
+    numbers,
+    st.lists(st.tuples(texts, numbers), max_size=5, unique_by=lambda pair: pair[0]).map(tuple),
+    numbers,
+)
+
+
+@given(st.lists(decisions, max_size=10))
+def test_any_decisions_survive_the_wire(found):
+    (message,) = subscriber().receive(sent("a.b.decisions", 0, NOW, Decisions(0, 1, tuple(found))))
+    assert message.batch() == Decisions(0, 1, tuple(found))
+
+
+def test_numbers_of_numpy_are_as_good_as_ours():
+    stamp, half = np.int64(5), np.float32(0.5)
+    row = Decision(stamp, np.int64(6), "a", half, (("a", half),), np.float64(1))
+    plain = Decision(5, 6, "a", 0.5, (("a", 0.5),), 1.0)
+    frames = [sent("a.b.decisions", 0, NOW, Decisions(s, 9, (r,))) for s, r in ((stamp, row), (5, plain))]
+    assert frames[0] == frames[1]
+
+
+def test_a_strided_view_is_sent_as_what_it_shows():
+    data = np.array([(t, t, 0, True) for t in range(10)], EVENT)
+    spikes = Spikes(0, 10, np.arange(20)[::2][:5], np.arange(20, dtype=np.int32)[::4])
+    (events,) = subscriber().receive(sent("a.b.events", 0, NOW, Events(0, 10, data[::3])))
+    (out,) = subscriber().receive(sent("a.b.spikes", 0, NOW, spikes))
+    assert events.data["t"].tolist() == [0, 3, 6, 9]
+    assert out.data.tolist() == [(0, 0), (2, 4), (4, 8), (6, 12), (8, 16)]
+
+
+def test_sound_is_not_published():
+    with pytest.raises(SpikestreamError, match="Sound is not published"):
+        kind_of(Sound(0, 1, np.zeros((1, 1), np.float32)))
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.integers(1_100, 2_000))
+def test_a_large_batch_travels_in_contiguous_pieces_that_fit(times, most):
+    data = np.zeros(len(times), EVENT)
+    data["t"] = sorted(times)
+    spikes = Spikes(-5, 40, data["t"].copy(), np.arange(len(times), dtype=np.int32))
+    answers = Decisions(-5, 40, tuple(Decision(0, t + 1, "x", 0.5, (("x", 1.0),)) for t in sorted(times)))
+    for batch, row_bytes in ((Events(-5, 40, data, (1, 1)), 13), (spikes, 12), (answers, 120)):
+        try:
+            parts = list(outgoing.pieces(batch, most))
+        except SpikestreamError:
+            assert max(map(times.count, times)) * row_bytes > most - 1_024
+            continue
+        assert [part.start for part in parts] == [batch.start, *(part.stop for part in parts[:-1])]
+        assert parts[-1].stop == batch.stop
+        assert all(len(sent("a" * 80 + ".b.c", 2**40, NOW, part)) <= most + 4 for part in parts)
+        whole = concat(parts)
+        assert sent("a.b.c", 0, 0, whole) == sent("a.b.c", 0, 0, batch)
+
+
+def test_most_batches_are_one_piece():
+    for batch in (EVENTS, SPIKES, DECISIONS, no_spikes(0, 5), Decisions(0, 5), Stats(0, 1, {}), Gap(0, 1)):
+        assert list(outgoing.pieces(batch)) == [batch]
+
+
+def test_rows_of_one_microsecond_that_fit_no_frame_are_refused():
+    data = np.zeros(MAX_FRAME // 13 + 1, EVENT)
+    with pytest.raises(SpikestreamError, match="rows at 0 µs do not fit"):
+        list(outgoing.pieces(Events(0, 1, data)))
+    broad = Decision(0, 1, "x", 1.0, tuple((f"label {i}", 0.0) for i in range(30_000)))
+    with pytest.raises(SpikestreamError, match="do not fit"):
+        list(outgoing.pieces(Decisions(0, 1, (broad,))))
+
+
+def naive_match(pattern, topic):
+    """Return what the specification says, token by token."""
+    if pattern == ["*"] and topic:
+        return True
+    return _naive_tokens(pattern, topic)
+
+
+def _naive_tokens(pattern, topic):
+    if not pattern or not topic:
+        return pattern == topic
+    if pattern == [">"]:
+        return True
+    return pattern[0] in ("*", topic[0]) and _naive_tokens(pattern[1:], topic[1:])
+
+
+def test_patterns_match_as_a_naive_matcher_says():
+    topics = list(product("ab", repeat=3)) + list(product("ab", repeat=2))
+    heads = [p for n in (1, 2, 3, 4) for p in product("ab*", repeat=n)]
+    patterns = heads + [(*head, ">") for head in heads] + [(">",)]
+    outcomes = [(matches(".".join(p), ".".join(t)), naive_match(list(p), list(t))) for p in patterns for t in topics]
+    assert all(ours == naive for ours, naive in outcomes)
+    assert 0 < sum(ours for ours, _ in outcomes) < len(outcomes)
+    assert all(is_pattern(".".join(p)) for p in patterns)
+
+
+@pytest.mark.parametrize("text", ["", ".", "a.", ".a", "a..b", "a.>.b", ">.a", "a*", "a.b*", "a b", "a.b\n", "ä", "**"])
+def test_what_is_no_pattern(text):
+    assert not is_pattern(text)
+    assert not is_topic(text)
+
+
+@pytest.mark.parametrize("text", ["main.filter", "main", "a.b.c.d", "a.*.c", "a.b.>", "x" * 260 + ".b.c"])
+def test_what_is_no_topic(text):
+    assert not is_topic(text)
+
+
+def test_the_oldest_subscription_decides_on_the_policy():
+    interest = Interest()
+    interest.add(7, ("main.*.spikes",), "latest")
+    interest.add(3, ("main.>",), "block")
+    assert [interest.policy(f"main.x.{kind}") for kind in ("spikes", "events")] == ["latest", "block"]
+    assert interest.policy("left.x.spikes") is None
+    assert interest.blocks
+    interest.remove(7)
+    assert interest.policy("main.x.spikes") == "block"
+    interest.remove(3)
+    assert (interest.policy("main.x.spikes"), interest.blocks, len(interest)) == (None, False, 0)
