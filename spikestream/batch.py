@@ -88,7 +88,7 @@ class Decisions:
 
 
 Batch: TypeAlias = Events | Sound | Spikes | Decisions
-AnyBatch = TypeVar("AnyBatch", Events, Sound, Spikes, Decisions)
+AnyBatch = TypeVar("AnyBatch", bound=Events | Sound | Spikes | Decisions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +172,15 @@ def concat(batches: Sequence[AnyBatch]) -> AnyBatch:
     first, last = batches[0], batches[-1]
     if len(batches) == 1:
         return first
+    parts: Sequence[Any] = batches
     if isinstance(first, Events):
-        return replace(first, stop=last.stop, data=np.concatenate([b.data for b in batches]))
+        return replace(first, stop=last.stop, data=np.concatenate([part.data for part in parts]))
     if isinstance(first, Sound):
-        return replace(first, stop=last.stop, samples=np.concatenate([b.samples for b in batches]))
+        return replace(first, stop=last.stop, samples=np.concatenate([part.samples for part in parts]))
     if isinstance(first, Spikes):
-        t = np.concatenate([b.t for b in batches])
-        return replace(first, stop=last.stop, t=t, axon=np.concatenate([b.axon for b in batches]))
-    return replace(first, stop=last.stop, rows=tuple(row for b in batches for row in b.rows))
+        t, axon = (np.concatenate([getattr(part, name) for part in parts]) for name in ("t", "axon"))
+        return replace(first, stop=last.stop, t=t, axon=axon)
+    return replace(first, stop=last.stop, rows=tuple(row for part in parts for row in part.rows))
 
 
 def stamps(batch: Batch) -> Array:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
+
 from spikestream.batch import Array, Batch, Command
+from spikestream.errors import ModelError
 
 State: TypeAlias = dict[str, Array]
 """Everything a stage remembers, as arrays by name; counters are arrays of no dimension."""
@@ -65,3 +68,20 @@ class Learner(Protocol):
     def command(self, command: Command) -> None:
         """Take a command; it takes effect at the first tick or window that starts at or after its ``t``."""
         ...
+
+
+def take_over(own: State, saved: Mapping[str, Array], growing: tuple[str, ...] = ()) -> State:
+    """Return copies of ``saved``; raises `ModelError` unless it has the names, types and shapes of ``own``.
+
+    Arrays named in ``growing`` may differ in their first dimension.
+    """
+    if own.keys() != saved.keys():
+        odd = ", ".join(sorted(own.keys() ^ saved.keys()))
+        raise ModelError(f"the saved state is of another kind of stage: {odd} missing or too many")
+    for key, mine in own.items():
+        theirs = saved[key]
+        skip = 1 if key in growing else 0
+        same = mine.ndim == theirs.ndim and mine.shape[skip:] == theirs.shape[skip:]
+        if not same or (mine.dtype != theirs.dtype and mine.dtype.kind != "U"):
+            raise ModelError(f"saved '{key}' is {theirs.dtype}{theirs.shape}, here it is {mine.dtype}{mine.shape}")
+    return {key: np.array(saved[key]) for key in own}

@@ -1,0 +1,182 @@
+"""The network stage: spikes in, spikes of its neurons out, learning while it runs.
+
+Tick k covers ``[k tick_us, (k+1) tick_us)`` on an absolute grid. It runs once time has passed its end and its spike is
+stamped with its last microsecond; what a batch leaves of a tick waits for the next batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spikestream.batch import Array, Batch, Command, Setting, Spikes, concat, no_spikes
+from spikestream.errors import ConfigError, ModelError, SpikestreamError, nearest
+from spikestream.stages.base import Account, State, take_over
+
+if TYPE_CHECKING:
+    from spikestream.kernels import lif_stdp
+
+NEURONS = ("lif",)
+RULES = ("stdp", "none")
+NO_TICK = -(2**62)
+
+
+def _params(options: Mapping[str, Any]) -> lif_stdp.Params:
+    from spikestream.kernels import lif_stdp
+
+    known = [field.name for field in fields(lif_stdp.Params)]
+    for key, value in options.items():
+        if key not in known:
+            raise ConfigError(f"unknown network option '{key}'", key=key, value=value, nearest=nearest(key, known))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+            raise ConfigError(f"network option {key} = {value!r} is not a number", key=key, value=value)
+    params = replace(lif_stdp.Params(), **options)
+    for key in ("tau_m_ms", "tau_theta_ms", "tau_plus_ms", "w_norm", "w_max", "wins_half"):
+        if getattr(params, key) <= 0:
+            raise ConfigError(f"{key} = {getattr(params, key)} is out of range", key=key, allowed="numbers above 0")
+    for key in ("tau_refrac_ms", "inhibition", "v_floor", "theta_plus", "rate_start", "rate_end", "seed"):
+        if getattr(params, key) < 0:
+            raise ConfigError(f"{key} = {getattr(params, key)} is out of range", key=key, allowed="numbers from 0 on")
+    if params.v_reset >= params.v_thresh:
+        raise ConfigError("v_reset must lie below v_thresh", key="v_reset", value=params.v_reset)
+    return params
+
+
+class Network:
+    """``neurons`` neurons, each reading all ``axons``; called with `Spikes`, returns the `Spikes` of its neurons.
+
+    ``rule`` is "stdp", or "none" to leave the weights alone while thresholds still adapt. ``learning`` False freezes
+    both. Options in ms and units of weight: `spikestream.kernels.lif_stdp.Params`. Raises `ConfigError`.
+    """
+
+    LEARNED = ("weights", "theta", "wins")
+    """What a new recording keeps of an earlier run; the rest of the state belongs to a moment in time."""
+
+    def __init__(
+        self,
+        axons: int,
+        neurons: int,
+        *,
+        neuron: str = "lif",
+        rule: str = "stdp",
+        tick_us: int = 1000,
+        seed: int = 0,
+        learning: bool = True,
+        **options: float,
+    ) -> None:
+        for key, value, known in (("neuron", neuron, NEURONS), ("rule", rule, RULES)):
+            if value not in known:
+                raise ConfigError(
+                    f"unknown {key} '{value}'", key=key, allowed=", ".join(known), nearest=nearest(str(value), known)
+                )
+        for key, number in (("axons", axons), ("neurons", neurons), ("tick_us", tick_us)):
+            if number < 1:
+                raise ConfigError(f"{key} = {number} is out of range", key=key, value=number, allowed="1 or more")
+        from spikestream.kernels import lif_stdp
+
+        self._kernel = lif_stdp
+        self.axons, self.neurons, self.tick_us, self.rule = axons, neurons, tick_us, rule
+        self.learning = learning
+        self.account = Account(conserves=False)
+        self._params = _params({**options, "seed": seed})
+        self._coeffs = lif_stdp.design(self._params, tick_us)
+        self._state = lif_stdp.init(axons, neurons, self._params, tick_us)
+        self._next = NO_TICK  # the tick that runs next; none before the first batch
+        self._held = no_spikes(0, 0)  # input of that tick that has come already
+        self._switches: list[tuple[int, bool]] = []  # (first tick, learning)
+
+    @property
+    def weights(self) -> Array:
+        """Return a copy of the weights, (axons, neurons) float32."""
+        return self._state.weights.copy()
+
+    def __call__(self, batch: Batch) -> Spikes:
+        """Run all ticks that end by ``batch.stop`` and return the spikes they made."""
+        if not isinstance(batch, Spikes):
+            raise SpikestreamError(f"the network takes spikes, not {type(batch).__name__}")
+        if self._next == NO_TICK:
+            self._next = batch.start // self.tick_us
+        if len(batch) and not 0 <= batch.axon.min() <= batch.axon.max() < self.axons:
+            raise ModelError(f"axons {batch.axon.min()}..{batch.axon.max()} do not fit a network of {self.axons}")
+        self._held = concat([self._held, batch]) if len(self._held) else batch
+        return self._advance(batch.start, batch.stop, batch.stop // self.tick_us)
+
+    def skip(self, start: int, stop: int) -> Spikes:
+        """Finish the tick that was under way, then decay over the gap ``[start, stop)`` in closed form."""
+        last = stop // self.tick_us
+        out = self._advance(start, stop, min(last, self._next + 1))
+        while self._next < last:
+            until = self._until(last)
+            self._kernel.rest(self._params, self._state, until - self._next, self.tick_us, self.learning)
+            self._next = until
+            self._switch_due()
+        return out
+
+    def command(self, command: Command) -> None:
+        """Take the setting ``learn.enabled``; it counts from the first tick that starts at or after its time."""
+        if isinstance(command, Setting) and command.key == "learn.enabled":
+            self._switches.append((-(-command.t // self.tick_us), bool(command.value)))
+            self._switch_due()
+
+    def state(self) -> State:
+        """Return copies of weights, voltages, thresholds, traces and what waits for the next tick."""
+        switches = np.array(self._switches, np.int64).reshape(-1, 2)
+        own = {
+            "next": np.int64(self._next),
+            "learning": np.bool_(self.learning),
+            "held_t": self._held.t,
+            "held_axon": self._held.axon,
+            "switches": switches,
+        }
+        kernel = {key: value for key, value in self._state._asdict().items() if key != "trace"}
+        return {key: np.array(value) for key, value in {**own, **kernel}.items()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Take over what `state` returned; raises `ModelError` where it does not fit this network."""
+        taken = take_over(self.state(), state, growing=("held_t", "held_axon", "switches"))
+        self._next, self.learning = int(taken["next"]), bool(taken["learning"])
+        self._held = Spikes(0, 0, taken["held_t"], taken["held_axon"])
+        self._switches = [(int(tick), bool(on)) for tick, on in taken["switches"]]
+        kernel = {key: taken[key] for key in self._state._fields if key != "trace"}
+        self._state = self._state._replace(**kernel)
+
+    def _until(self, last: int) -> int:
+        return min([last, *(tick for tick, _ in self._switches[:1])])
+
+    def _switch_due(self) -> None:
+        while self._switches and self._switches[0][0] <= self._next:
+            self.learning = self._switches.pop(0)[1]
+
+    def _advance(self, start: int, stop: int, last: int) -> Spikes:
+        """Run ticks up to ``last`` (not included), switching learning where it was asked for."""
+        parts = []
+        while self._next < last:
+            parts.append(self._run(self._until(last)))
+            self._switch_due()
+        self.account.held = len(self._held)
+        if not parts:
+            return no_spikes(start, stop)
+        ticks, neurons = (np.concatenate(column) for column in zip(*parts, strict=True))
+        self.account.given += len(ticks)
+        return Spikes(start, stop, (ticks + 1) * self.tick_us - 1, neurons)
+
+    def _run(self, until: int) -> tuple[Array, Array]:
+        ticks = np.empty(until - self._next, np.int64)
+        neurons = np.empty(until - self._next, np.int32)
+        count, taken = self._kernel.run(
+            self._coeffs,
+            self._state,
+            (self._next, until, self.tick_us),
+            self._held.t,
+            self._held.axon,
+            (self.learning, self.learning and self.rule == "stdp"),
+            ticks,
+            neurons,
+        )
+        self.account.taken += taken
+        self._next = until
+        self._held = replace(self._held, t=self._held.t[taken:], axon=self._held.axon[taken:])
+        return ticks[:count], neurons[:count]
