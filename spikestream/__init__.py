@@ -1,3 +1,103 @@
-"""spikestream: sensors in, spikes through a network that learns while it runs, answers out."""
+"""spikestream: sensors in, spikes through a network that learns while it runs, answers out.
+
+Public names are imported when they are first used, so that ``import spikestream`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from spikestream.batch import Decision, Decisions, Events, Label, Setting, Sound, Spikes, Window
+    from spikestream.checkpoint import load, save
+    from spikestream.client import Client, subscribe
+    from spikestream.config import Config, build, read_config
+    from spikestream.errors import (
+        ClientError,
+        ConfigError,
+        DeviceError,
+        ModelError,
+        PluginError,
+        RecordingError,
+        SpikestreamError,
+    )
+    from spikestream.files.info import RecordingInfo, info
+    from spikestream.files.stream import read, stream
+    from spikestream.files.write import write
+    from spikestream.pipeline import Pipeline
+    from spikestream.stages.address import Address
+    from spikestream.stages.filters import Filters
+    from spikestream.stages.network import Network
+    from spikestream.stages.readout import Readout
+    from spikestream.wire import Message
+
+_HOMES = {
+    "spikestream.batch": "Decision Decisions Events Label Setting Sound Spikes Window",
+    "spikestream.checkpoint": "load save",
+    "spikestream.client": "Client subscribe",
+    "spikestream.config": "Config build read_config",
+    "spikestream.errors": (
+        "ClientError ConfigError DeviceError ModelError PluginError RecordingError SpikestreamError"
+    ),
+    "spikestream.files.info": "RecordingInfo info",
+    "spikestream.files.stream": "read stream",
+    "spikestream.files.write": "write",
+    "spikestream.pipeline": "Pipeline",
+    "spikestream.stages.address": "Address",
+    "spikestream.stages.filters": "Filters",
+    "spikestream.stages.network": "Network",
+    "spikestream.stages.readout": "Readout",
+    "spikestream.wire": "Message",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "Address",
+    "Client",
+    "ClientError",
+    "Config",
+    "ConfigError",
+    "Decision",
+    "Decisions",
+    "DeviceError",
+    "Events",
+    "Filters",
+    "Label",
+    "Message",
+    "ModelError",
+    "Network",
+    "Pipeline",
+    "PluginError",
+    "Readout",
+    "RecordingError",
+    "RecordingInfo",
+    "Setting",
+    "Sound",
+    "Spikes",
+    "SpikestreamError",
+    "Window",
+    "build",
+    "info",
+    "load",
+    "read",
+    "read_config",
+    "save",
+    "stream",
+    "subscribe",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'spikestream' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,1 +1,47 @@
-"""The verbs, one file each; what a verb needs is imported inside it."""
+"""The command line: verbs, one file each; nothing is imported before the verb that needs it is named."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+VERBS = {
+    "replay": "run a recording through filters, network and readout, and publish what comes out",
+    "run": "run a configuration as a daemon until it is told to stop",
+    "subscribe": "print what a running spikestream publishes",
+    "info": "say what a recording is and holds",
+    "plugins": "list sensors, formats, stages and outputs, built in and installed",
+    "demo": "see it all at work on a shipped recording",
+}
+
+
+def usage() -> str:
+    """Return the help text of the command itself."""
+    verbs = "\n".join(f"  {verb:10} {text}" for verb, text in VERBS.items())
+    return (
+        "usage: spikestream VERB ... | --help | --version\n\n"
+        "Sensors in, spikes through a network that learns while it runs, answers out.\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "spikestream VERB --help tells the options of a verb.\n"
+        "stdout is data, stderr is log and progress.\n"
+        "exit codes: 0 ok, 1 failed at run time, 2 usage or configuration, 3 input unreadable or suspicious,\n"
+        "  4 device or plugin, 5 network, 6 model, 7 data lost (--strict), 130 and 143 signals"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    args = sys.argv[1:] if argv is None else argv
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(usage(), file=sys.stdout if args else sys.stderr)
+        return 0 if args else 2
+    if args[0] in ("-V", "--version"):
+        from spikestream import __version__
+
+        print(f"spikestream {__version__}")
+        return 0
+    from spikestream.cli.base import guarded, unknown_verb
+
+    if args[0] not in VERBS:
+        return unknown_verb(args[0], VERBS)
+    return guarded(import_module(f"spikestream.cli.{args[0]}"), args[1:])

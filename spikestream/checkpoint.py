@@ -1,0 +1,138 @@
+"""What a pipeline has learned and remembers, as one file: written whole or not at all, restored bit for bit.
+
+The file is an uncompressed NPZ of plain arrays, ``<stage>/<name>``, and one JSON text with the configuration and a
+SHA-256 of the arrays. Nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikestream import __version__
+from spikestream.batch import Array
+from spikestream.config import Config, build, from_tables, to_tables
+from spikestream.errors import ConfigError, ModelError
+from spikestream.pipeline import Pipeline
+
+FORMAT = 1
+META = "meta"
+
+
+def arrays(pipeline: Pipeline) -> dict[str, Array]:
+    """Return all memory of a pipeline as arrays by ``<stage>/<name>``."""
+    return {f"{name}/{key}": value for name, stage in pipeline.stages.items() for key, value in stage.state().items()}
+
+
+def digest(state: Mapping[str, Array]) -> str:
+    """Return the SHA-256 over name, type, shape and bytes of the arrays, sorted by name."""
+    sha = hashlib.sha256()
+    for key in sorted(state):
+        value = np.ascontiguousarray(state[key])
+        sha.update(f"{key} {value.dtype.str} {state[key].shape}\n".encode())
+        sha.update(value.tobytes())
+    return sha.hexdigest()
+
+
+def state_sha256(pipeline: Pipeline) -> str:
+    """Return the SHA-256 of everything the pipeline remembers."""
+    return digest(arrays(pipeline))
+
+
+def save(path: str | Path, pipeline: Pipeline) -> None:
+    """Write the pipeline's configuration and memory to ``path``, atomically: temporary file, fsync, rename."""
+    if not isinstance(pipeline.config, Config):
+        raise ModelError("only a pipeline built from a configuration can be saved", remedy="build it with ss.build()")
+    state = arrays(pipeline)
+    meta = {
+        "format": FORMAT,
+        "spikestream": __version__,
+        "config": to_tables(pipeline.config),
+        "now": pipeline.now,
+        "sha256": digest(state),
+    }
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, **{META: np.array(json.dumps(meta))}, **state)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ModelError(f"cannot write the model {target}: {error.strerror}") from error
+
+
+def load(path: str | Path) -> Pipeline:
+    """Return the saved pipeline, able to go on where it stopped, bit for bit; raises `ModelError`."""
+    meta, state = _read(Path(path))
+    pipeline = build(_config(path, meta))
+    for name, stage in pipeline.stages.items():
+        stage.restore({key.partition("/")[2]: value for key, value in state.items() if key.startswith(f"{name}/")})
+    pipeline.now = meta["now"]
+    return pipeline
+
+
+def config_of(path: str | Path) -> Config:
+    """Return the configuration a model was saved with; raises `ModelError`."""
+    meta, _ = _read(Path(path))
+    return _config(path, meta)
+
+
+def transfer(path: str | Path, pipeline: Pipeline) -> None:
+    """Give ``pipeline`` what the saved one has learned, but none of its moment in time; raises `ModelError`."""
+    _, state = _read(Path(path))
+    for name, stage in pipeline.stages.items():
+        learned = getattr(stage, "LEARNED", ())
+        if not learned:
+            continue
+        try:
+            stage.restore({**stage.state(), **{key: state[f"{name}/{key}"] for key in learned}})
+        except (KeyError, ModelError) as error:
+            raise ModelError(
+                f"the model {path} does not fit: stage '{name}': {error}",
+                remedy="use the configuration and the sensor size it was trained with",
+            ) from error
+
+
+def _config(path: str | Path, meta: Mapping[str, Any]) -> Config:
+    try:
+        return from_tables(meta["config"])
+    except (ConfigError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"the model {path} has a configuration this version does not know: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            state = {key: file[key] for key in file.files}
+        meta = json.loads(str(state.pop(META)))
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ModelError(f"{path} is not a model of spikestream, or is damaged: {error}") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise ModelError(
+            f"{path} has model format {meta.get('format') if isinstance(meta, dict) else meta!r}, not {FORMAT}"
+        )
+    if meta.get("sha256") != digest(state):
+        raise ModelError(f"{path} is damaged: its checksum does not fit", remedy="use an older checkpoint")
+    return meta, state
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,41 @@
+"""The result of a run, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from spikestream.cli.base import Console
+from spikestream.units import show_us
+
+if TYPE_CHECKING:
+    from spikestream.service.session import Session
+
+
+def say_if_cold(console: Console) -> None:
+    """Tell why nothing happens yet, where kernels have to be compiled first."""
+    from spikestream.kernels import COLD
+
+    if COLD:
+        console.log("compiling the kernels: once per version, about half a minute")
+
+
+def report(summary: Mapping[str, Any], session: Session) -> str:
+    """Return the summary of a run for people: ledger, pace, latency, accuracy."""
+    latency = summary["latency_ms"]
+    lines = ["", "loss ledger", *(f"  {hop}" for hop in session.hops())]
+    closed = "every hop closes" if not session.problems() else "THE LEDGER DOES NOT CLOSE"
+    lines += [f"  {closed}", ""]
+    lines += [
+        f"stream time       {show_us(summary['duration_us'])}",
+        f"real-time factor  {summary['realtime_factor']:.4g}",
+        f"latency           p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms (batch taken to batch published)",
+        f"spikes, decisions {summary['spikes_out']:,}, {summary['decisions']:,}",
+    ]
+    if summary["prequential_accuracy"] is not None:
+        lines.append(f"while learning    {summary['prequential_accuracy']:.1%} (decided first, taught after)")
+    if summary["accuracy"] is not None:
+        baseline = summary["baseline_accuracy"]
+        beside = f", nearest centroid {baseline:.1%}" if baseline is not None else ""
+        lines.append(f"held-out accuracy {summary['accuracy']:.1%}   (chance {summary['chance']:.1%}{beside})")
+    return "\n".join(lines)

@@ -1,0 +1,198 @@
+"""``spikestream replay``: a recording through the pipeline, at any pace, with the same result."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, run_until_signalled
+from spikestream.cli.base.report import report, say_if_cold
+from spikestream.units import duration_us, show_count, show_us
+
+if TYPE_CHECKING:
+    from spikestream.batch import Batch, Decision
+    from spikestream.config import Config
+    from spikestream.service.session import Session
+
+PROGRESS_S = 0.2
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options of the verb."""
+    made = argparse.ArgumentParser(prog="spikestream replay", description=__doc__)
+    add = made.add_argument
+    add("source", metavar="SRC", help="a recording, - for stdin, a record made with --record, or a sensor's URI")
+    add("--speed", help="1 (real time, default), another factor, or max; the result is the same")
+    add("--from", dest="from_", metavar="TIME", help="start there: 1.5s, 200ms, 00:01:02, from the first event on")
+    add("--to", metavar="TIME", help="end there")
+    add("--config", metavar="FILE", help="TOML configuration")
+    add("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="e.g. network.neurons=400")
+    add(
+        "--filter",
+        dest="filters",
+        action="append",
+        default=[],
+        metavar="KIND:K=V",
+        help="add e.g. refractory:period_ms=1",
+    )
+    add("--sensor", metavar="LAYOUT", help="address layout of an AEDAT 2.0 file: dvs128, davis240, davis346, …")
+    add("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
+    add("--format", help="format of the recording, where its content does not tell")
+    add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
+    add("--learn", action=argparse.BooleanOptionalAction, default=None, help="learn while running (default), or freeze")
+    add(
+        "--labels",
+        metavar="FILE",
+        help="CSV start_us,stop_us,label[,split]: these windows are decided; train rows are taught, test rows held out "
+        "and nothing learns in them (without a split column, the last quarter)",
+    )
+    add(
+        "--publish", action="append", default=[], metavar="URL", help="tcp://127.0.0.1:7077 or unix:///path; repeatable"
+    )
+    add("--wait-subscribers", type=int, default=0, metavar="N", help="start when N subscribers are there")
+    add("--save", metavar="FILE", help="save the model at the end")
+    add("--record", metavar="FILE", help="record what the pipeline was given; replay FILE gives the identical result")
+    add("--json", action="store_true", help="print one JSON object at the end, nothing else")
+    add("--jsonl", action="store_true", help="print each decision as a JSON line, and the JSON object last")
+    add("--strict", action="store_true", help="exit with 7 if anything was lost on the way to anyone")
+    add_quiet(made)
+    return made
+
+
+def configure(options: argparse.Namespace) -> Config:
+    """Return what the options amount to: defaults, then model or record, file, --set, and the other options on top."""
+    from spikestream.config import read_config, with_value
+    from spikestream.stages.filters import parse_filter
+
+    config = read_config(options.config, options.sets, base=_base(options))
+    sensor: dict[str, Any] = {"uri": options.source, "speed": options.speed, "layout": options.sensor}
+    sensor |= {"size": options.size, "format": options.format}
+    config = with_value(config, "sensor", **{key: value for key, value in sensor.items() if value is not None})
+    if options.filters:
+        config = replace(config, filter=(*(parse_filter(text) for text in options.filters), *config.filter))
+    if options.learn is not None:
+        config = with_value(config, "learn", enabled=options.learn)
+    if options.publish:
+        config = with_value(config, "publish", urls=tuple(options.publish))
+    if options.labels and not _says_windows(options):
+        config = with_value(config, "readout", windows="marked")
+    return config
+
+
+def _base(options: argparse.Namespace) -> Mapping[str, Any]:
+    """Return the tables a model or a record brings along, without what belongs to the sensor it came from."""
+    from spikestream.checkpoint import config_of
+    from spikestream.sensors.record import Record, is_record
+
+    if options.model:
+        tables: Mapping[str, Any] = asdict(config_of(options.model))
+    elif is_record(options.source):
+        tables = Record(options.source).config
+    else:
+        return {}
+    return {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
+
+
+def _says_windows(options: argparse.Namespace) -> bool:
+    """Return whether the configuration file or a setting chose the windows itself."""
+    from spikestream.config import read_config
+
+    return read_config(options.config, ["readout.windows=unset", *options.sets]).readout.windows != "unset"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the replay and return the exit code."""
+    from spikestream.service.session import Job, Session, warm_up
+
+    console = Console(options.quiet)
+    job = Job(
+        configure(options),
+        from_us=duration_us(options.from_) if options.from_ else None,
+        to_us=duration_us(options.to) if options.to else None,
+        labels=options.labels or "",
+        model=options.model or "",
+        save=options.save or "",
+        record=options.record or "",
+        wait_subscribers=options.wait_subscribers,
+    )
+    shown = _Shown(console, options)
+    session = shown.session = Session(job, on_outputs=shown.outputs)
+    say_if_cold(console)
+    warm_up()
+    try:
+        signalled = run_until_signalled(shown.run(), session.engine.stop)
+    finally:
+        shown.end()
+    if options.strict and (session.lost() or session.problems()):
+        console.log("error: data was lost, see the ledger")
+        return LOST
+    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
+
+
+class _Shown:
+    """What the reader sees while it runs, and at the end."""
+
+    def __init__(self, console: Console, options: argparse.Namespace) -> None:
+        self.console, self.options = console, options
+        self.session: Session
+
+    async def run(self) -> None:
+        for output in self.session.hub.outputs:
+            self.console.log(f"publishing at {output.url}")
+        bar = asyncio.create_task(self._bar())
+        try:
+            await self.session.run()
+        finally:
+            bar.cancel()
+            self.console.clear()
+
+    def outputs(self, outputs: Mapping[str, Batch]) -> None:
+        from spikestream.batch import Decisions
+
+        made = outputs["readout"]
+        if self.options.json or not isinstance(made, Decisions):
+            return
+        for decision in made.rows:
+            if self.options.jsonl:
+                self.console.json({**asdict(decision), "scores": dict(decision.scores)})
+            else:
+                self.console.out(self._line(decision))
+        if self.console.broken:
+            self.session.engine.stop()
+
+    def end(self) -> None:
+        """Tell what the recording's decoder had to say, then the result."""
+        for warning in getattr(self.session.sensor, "warnings", []):
+            self.console.log(f"warning: {warning}")
+        problems: Mapping[str, int] = getattr(self.session.sensor, "problems", {})
+        for problem, count in problems.items():
+            if count:
+                self.console.log(f"warning: {self.session.sensor.location}: {problem}: {count:,}")  # type: ignore[attr-defined]
+        summary = self.session.summary()
+        if self.options.json or self.options.jsonl:
+            self.console.json(summary)
+        else:
+            self.console.out(report(summary, self.session))
+
+    def _line(self, decision: Decision) -> str:
+        start = self.session.engine.progress.start or 0
+        name = decision.label or "unknown"
+        at = f"{(decision.stop - start) / 1e6:9.3f} s"
+        line = f"{at}  {name:12} {decision.confidence:5.0%}  {decision.evidence:4.0f} spikes"
+        scorer = self.session.scorer
+        truth = scorer.truth(decision.start, decision.stop) if scorer else None
+        if truth is None:
+            return line
+        mark = "right" if truth.label == decision.label else f"wrong, {truth.label}"
+        return f"{line}  {'held out' if truth.test else 'taught'}: {mark}"
+
+    async def _bar(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            progress = self.session.engine.progress
+            at = show_us(progress.stop - (progress.start or 0))
+            factor = progress.realtime_factor()
+            self.console.progress(f"{at} of stream, {show_count(progress.rows)}events, {factor:.3g} x real time")

@@ -1,0 +1,63 @@
+"""``spikestream run``: a configuration as a daemon, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+from spikestream.cli.base import INTERRUPTED, Console, add_quiet, run_until_signalled
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options of the verb."""
+    made = argparse.ArgumentParser(
+        prog="spikestream run",
+        description=__doc__,
+        epilog="SIGTERM: stop the sensor, run and publish what was taken, save the checkpoint, exit 0.",
+    )
+    made.add_argument("config", metavar="CONFIG", help="TOML configuration; sensor.uri names the sensor")
+    made.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="change one key")
+    made.add_argument("--record", metavar="FILE", help="record what the pipeline is given")
+    add_quiet(made)
+    return made
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the daemon and return the exit code: 0 after SIGTERM or the end of the sensor."""
+    from spikestream import checkpoint
+    from spikestream.config import read_config
+    from spikestream.service.session import Job, Session, warm_up
+
+    console = Console(options.quiet)
+    config = read_config(options.config, options.sets)
+    path = config.checkpoint.path
+    known = path if path and Path(path).exists() else ""
+    session = Session(Job(config, model=known, save=path, record=options.record or ""))
+    if known:
+        console.log(f"goes on with what {known} has learned")
+    warm_up()
+
+    async def autosave() -> None:
+        while True:
+            await asyncio.sleep(config.checkpoint.every_s)
+            if session.pipeline.now is not None:
+                await session.engine.between(lambda: checkpoint.save(path, session.pipeline))
+
+    async def main() -> None:
+        saving = asyncio.create_task(autosave()) if path else None
+        running = asyncio.create_task(session.run())
+        await session.started.wait()
+        for output in session.hub.outputs:
+            console.log(f"publishing at {output.url}")
+        console.log("running")
+        try:
+            await running
+        finally:
+            if saving is not None:
+                saving.cancel()
+
+    signalled = run_until_signalled(main(), session.engine.stop)
+    for hop in session.hops():
+        console.log(f"{hop}")
+    return INTERRUPTED if signalled == 2 else 0

@@ -1,0 +1,111 @@
+"""``spikestream subscribe``: print what a running spikestream publishes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+from spikestream.cli.base import INTERRUPTED, Console, add_quiet
+from spikestream.units import duration_us
+
+if TYPE_CHECKING:
+    from spikestream.wire import Message
+
+QUIET = ("events", "spikes", "decisions")
+"""Kinds of which people do not want to read the empty messages."""
+SHORT = ("events", "spikes", "decisions", "stats", "gap")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options of the verb."""
+    made = argparse.ArgumentParser(prog="spikestream subscribe", description=__doc__)
+    add = made.add_argument
+    add("url", metavar="URL", help="tcp://127.0.0.1:7077 or unix:///path")
+    add(
+        "--topic",
+        action="append",
+        default=[],
+        help="main.network.spikes, main.*.spikes, main.>, a kind such as decisions, or * (default); repeatable",
+    )
+    add("--count", type=int, default=0, metavar="N", help="end after N messages")
+    add("--for", dest="for_", metavar="TIME", help="end after so long, e.g. 10s")
+    add("--jsonl", action="store_true", help="one JSON object a message, with all of its data")
+    add("--summary", action="store_true", help="print only what was received, topic by topic, at the end")
+    add("--policy", default="drop_oldest", help="when too slow: drop_oldest (default), latest, disconnect, block")
+    add("--wait", metavar="TIME", default="0s", help="try so long to connect, e.g. 5s")
+    add_quiet(made)
+    return made
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print messages until the publisher says bye, the count or the time is reached, or stdout closes."""
+    from spikestream.client import Client
+
+    console = Console(options.quiet)
+    topics = [f"*.*.{topic}" if topic in SHORT else topic for topic in options.topic] or ["*"]
+    until = time.monotonic() + duration_us(options.for_) / 1e6 if options.for_ else None
+    shown = 0
+    try:
+        with _connect(Client, options, topics) as client:
+            for message in client:
+                if options.jsonl:
+                    console.json(as_json(message))
+                elif not options.summary and (message.n or message.kind not in QUIET):
+                    console.out(as_line(message))
+                shown += 1
+                if console.broken or shown == options.count or (until is not None and time.monotonic() >= until):
+                    break
+            counts = client.counts
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    for topic, count in sorted(counts.items()):
+        lost = f", {count.missing:,} messages missed in {count.gaps:,} gaps" if count.missing else ""
+        tell = console.out if options.summary else console.log
+        tell(f"received {topic}: {count.messages:,} messages, {count.rows:,} rows{lost}")
+    return 0
+
+
+def _connect(client: Any, options: argparse.Namespace, topics: list[str]) -> Any:
+    """Return the connected client, trying again for as long as the options say."""
+    from spikestream.errors import ClientError
+
+    until = time.monotonic() + duration_us(options.wait) / 1e6
+    while True:
+        try:
+            return client(options.url, topics, policy=options.policy, name="spikestream subscribe")
+        except ClientError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
+
+
+def as_json(message: Message) -> dict[str, Any]:
+    """Return a message as plain JSON values, rows as lists."""
+    head = {"topic": message.topic, "kind": message.kind, "seq": message.seq, "start": message.start}
+    head |= {"stop": message.stop, "n": message.n, "published_ns": message.published_ns}
+    return head | {"data": _plain(message)}
+
+
+def _plain(message: Message) -> Any:
+    from dataclasses import asdict
+
+    if message.kind in ("events", "spikes"):
+        return message.data.tolist()
+    if message.kind == "decisions":
+        return [{**asdict(row), "scores": dict(row.scores)} for row in message.data]
+    return dict(message.data) if message.data else {}
+
+
+def as_line(message: Message) -> str:
+    """Return a message as one line for people."""
+    head = f"{message.topic} #{message.seq}"
+    if message.kind == "gap":
+        return f"{head} GAP {dict(message.data)}"
+    span = f"{head} [{message.start}, {message.stop}) µs"
+    if message.kind == "decisions":
+        said = "  ".join(f"{row.label or 'unknown'} {row.confidence:.0%}" for row in message.data)
+        return f"{span} {said}".rstrip()
+    if message.kind == "stats":
+        return f"{span} {dict(message.data)}"
+    return f"{span} {message.n:,} {message.kind}"

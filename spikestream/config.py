@@ -1,0 +1,246 @@
+"""TOML and ``--set key=value`` to frozen dataclasses and back, and a pipeline built from them.
+
+Every key has a default here; an unknown one is an error that names the nearest. docs/config.md lists them all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spikestream.errors import ConfigError, nearest
+from spikestream.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class SensorConfig:
+    """Where the stream comes from; further options of a sensor go into its URI."""
+
+    uri: str = ""
+    format: str = ""  # of a recording, where its content does not tell
+    layout: str = ""  # address layout of an AEDAT 2.0 recording, e.g. "davis240"
+    size: str = ""  # "WIDTHxHEIGHT" in pixels, where the sensor does not tell
+    time: str = "clamp"  # what becomes of a stamp that jumps back: clamp, drop, fail
+    speed: str = "1"  # of a recording: a factor of real time, or "max"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchConfig:
+    """How much stream time goes down the pipeline at once; results do not depend on it."""
+
+    length_us: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """The network: times in ms, voltages in units of weight; see `spikestream.kernels.lif_stdp`."""
+
+    neurons: int = 200
+    neuron: str = "lif"
+    tick_us: int = 1_000
+    seed: int = 0
+    tau_m_ms: float = 20.0
+    v_thresh: float = 0.25
+    v_reset: float = 0.0
+    v_floor: float = 6.0
+    tau_refrac_ms: float = 1.0
+    inhibition: float = 3.0
+    theta_plus: float = 0.1
+    tau_theta_ms: float = 100_000.0
+    w_max: float = 1.0
+    w_norm: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LearnConfig:
+    """What learns, and how fast. ``enabled`` false freezes everything; rule "none" leaves only the weights alone."""
+
+    enabled: bool = True
+    rule: str = "stdp"
+    tau_plus_ms: float = 30.0
+    rate_start: float = 0.05
+    rate_end: float = 0.02
+    wins_half: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadoutConfig:
+    """How decisions are made: every ``window_us``, or in the windows the sensor marks."""
+
+    windows: str = "grid"
+    window_us: int = 100_000
+    memory: float = 0.02
+    kept: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PublishConfig:
+    """Where spikes and decisions are published, as URLs, and the first token of their topics."""
+
+    urls: tuple[str, ...] = ()
+    pipeline: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointConfig:
+    """Where a daemon keeps what it has learned; "" for nowhere."""
+
+    path: str = ""
+    every_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, section by section."""
+
+    sensor: SensorConfig = field(default_factory=SensorConfig)
+    filter: tuple[Mapping[str, Any], ...] = ({"kind": "downsample", "factor": "auto"},)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    learn: LearnConfig = field(default_factory=LearnConfig)
+    readout: ReadoutConfig = field(default_factory=ReadoutConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+
+def read_config(path: str | Path | None, sets: Sequence[str] = (), base: Mapping[str, Any] | None = None) -> Config:
+    """Return the configuration of ``base`` tables, then a TOML file, then ``section.key=value`` settings on top."""
+    tables: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in (base or {}).items()}
+    if path is not None:
+        try:
+            _overlay(tables, tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}", key=str(path)) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not TOML: {error}", key=str(path)) from error
+    for text in sets:
+        _set(tables, text)
+    return from_tables(tables)
+
+
+def from_tables(tables: Mapping[str, Any]) -> Config:
+    """Return the configuration of nested tables as TOML gives them; raises `ConfigError`."""
+    sections = {f.name: f for f in dataclasses.fields(Config)}
+    made: dict[str, Any] = {}
+    for name, table in tables.items():
+        if name not in sections:
+            raise ConfigError(f"unknown section '{name}'", key=name, nearest=nearest(name, sections))
+        if name == "filter":
+            made[name] = _filters(table)
+            continue
+        if not isinstance(table, Mapping):
+            raise ConfigError(
+                f"'{name}' is a section, not {table!r}", key=name, value=table, allowed=f"{name}.KEY=VALUE"
+            )
+        made[name] = _section(name, _defaults(name), table)
+    return Config(**made)
+
+
+def to_tables(config: Config) -> dict[str, Any]:
+    """Return the configuration as nested tables that `from_tables` takes back."""
+    return dataclasses.asdict(config)
+
+
+def with_value(config: Config, section: str, **values: Any) -> Config:
+    """Return the configuration with some keys of one section changed."""
+    return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **values)})
+
+
+def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = None) -> Pipeline:
+    """Return the pipeline filter → address → network → readout of a configuration.
+
+    ``size`` (width, height) in pixels is the sensor's; without it ``sensor.size`` must say. Raises `ConfigError`.
+    """
+    from spikestream.stages.address import Address
+    from spikestream.stages.filters import Filters
+    from spikestream.stages.network import Network
+    from spikestream.stages.readout import Readout
+    from spikestream.units import pixels
+
+    made = config if isinstance(config, Config) else from_tables(config)
+    if made.sensor.size:
+        size = pixels(made.sensor.size)
+    elif size is not None:
+        made = with_value(made, "sensor", size=f"{size[0]}x{size[1]}")
+    net, learn, out = made.network, made.learn, made.readout
+    if out.windows == "grid" and out.window_us % net.tick_us:
+        raise ConfigError(
+            f"window_us = {out.window_us} is no multiple of tick_us = {net.tick_us}", key="readout.window_us"
+        )
+    filters = Filters(made.filter, size)
+    address = Address(filters.size)
+    rates = {f.name: getattr(learn, f.name) for f in dataclasses.fields(learn) if f.name not in ("enabled", "rule")}
+    options = {**{f.name: getattr(net, f.name) for f in dataclasses.fields(net)}, **rates}
+    network = Network(address.axons, rule=learn.rule, learning=learn.enabled, **options)
+    readout = Readout(net.neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
+    readout.learning = learn.enabled
+    return Pipeline({"filter": filters, "address": address, "network": network, "readout": readout}, made)
+
+
+def _defaults(section: str) -> Any:
+    return getattr(Config(), section)
+
+
+def _section(name: str, default: Any, table: Mapping[str, Any]) -> Any:
+    types_of = typing.get_type_hints(type(default))
+    for key, value in table.items():
+        if key not in types_of:
+            known = [f"{name}.{k}" for k in types_of]
+            raise ConfigError(
+                f"unknown key '{name}.{key}'", key=f"{name}.{key}", value=value, nearest=nearest(f"{name}.{key}", known)
+            )
+    return dataclasses.replace(default, **{k: _typed(f"{name}.{k}", types_of[k], v) for k, v in table.items()})
+
+
+def _typed(key: str, wanted: Any, value: Any) -> Any:
+    if isinstance(wanted, types.GenericAlias):
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
+            return tuple(items)
+    elif wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif type(value) is wanted:
+        return value
+    elif wanted is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    allowed = "a list of texts" if isinstance(wanted, types.GenericAlias) else wanted.__name__
+    raise ConfigError(f"{key} = {value!r} has the wrong type", key=key, value=value, allowed=allowed)
+
+
+def _filters(rows: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+        raise ConfigError("filters are a list of tables", key="filter", value=rows, allowed='[{kind = "…", …}, …]')
+    return tuple(dict(row) for row in rows)
+
+
+def _overlay(tables: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for name, value in over.items():
+        below = tables.get(name)
+        tables[name] = {**below, **value} if isinstance(below, dict) and isinstance(value, Mapping) else value
+
+
+def _set(tables: dict[str, Any], text: str) -> None:
+    """Put one ``section.key=value`` into the tables; a value that is no TOML is a text."""
+    path, equals, value = text.partition("=")
+    names = path.strip().split(".")
+    if not equals or len(names) > 2 or not all(names):
+        raise ConfigError(
+            f"'{text}' is no setting", key=path, value=text, allowed="section.key=value, e.g. network.neurons=400"
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    *section, key = names
+    table = tables
+    for name in section:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"'{name}' is no section", key=name, value=text)
+    table[key] = parsed

@@ -1,0 +1,156 @@
+"""Stages in a row by name: cuts at commands, bridges gaps, and keeps the loss ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spikestream.batch import Batch, Command, Setting, concat, cut, stamps
+from spikestream.errors import ConfigError, SpikestreamError
+from spikestream.stages.base import Learner, Stage
+
+SETTINGS = ("learn.enabled",)
+"""Keys that may change while the pipeline runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One hop of the ledger: what its upper end sent and its lower end received, each counted on its own."""
+
+    name: str
+    sent: int
+    received: int
+    filtered: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    held: int = 0
+
+    def missing(self) -> int:
+        """Return what was lost without a reason; 0 where the hop closes."""
+        return self.sent - self.received - sum(self.filtered.values()) - sum(self.dropped.values()) - self.held
+
+    def __str__(self) -> str:
+        parts = [f"{self.name}: {self.sent:,} sent, {self.received:,} received"]
+        parts += [f"{count:,} filtered ({reason})" for reason, count in self.filtered.items() if count]
+        parts += [f"{count:,} dropped ({reason})" for reason, count in self.dropped.items() if count]
+        parts += [f"{self.held:,} held"] if self.held else []
+        parts += [f"{self.missing():,} MISSING"] if self.missing() else []
+        return ", ".join(parts)
+
+
+class Pipeline:
+    """A row of stages by name; called with one batch and the commands up to its end, returns each stage's batch.
+
+    ``config`` is kept for the checkpoint. ``now`` is the last stop, None before the first batch.
+    """
+
+    def __init__(self, stages: Mapping[str, Stage], config: Any = None) -> None:
+        self.stages = dict(stages)
+        self.config = config
+        self.now: int | None = None
+        self.gaps: list[tuple[int, int]] = []
+        self.taken = 0
+        self._handed = dict.fromkeys(self.stages, 0)
+        self._got = dict.fromkeys(self.stages, 0)
+
+    def __call__(self, batch: Batch, commands: Iterable[Command] = ()) -> dict[str, Batch]:
+        """Run the batch through all stages, each command taking effect at its own time.
+
+        A batch that starts later than ``now`` leaves a gap, which the stages skip; what they decide in it is returned
+        with the rest. Raises `SpikestreamError` for a batch that starts earlier or a command later than the batch.
+        """
+        waiting = sorted(commands, key=lambda command: command.t)
+        if waiting and waiting[-1].t > batch.stop:
+            raise SpikestreamError(f"a command for {waiting[-1].t} µs came with a batch that ends at {batch.stop} µs")
+        if self.now is None:
+            self.now = batch.start
+        if batch.start < self.now:
+            raise SpikestreamError(f"batch [{batch.start}, {batch.stop}) starts before {self.now}, the end of the last")
+        self.taken += len(batch)
+        outputs: dict[str, list[Batch]] = {name: [] for name in self.stages}
+        if batch.start > self.now:
+            self.gaps = [*self.gaps[-99:], (self.now, batch.start)]
+            self._gap(batch.start, waiting, outputs)
+        for piece in self._pieces(batch, waiting):
+            for name, made in self._row(piece).items():
+                outputs[name].append(made)
+        self._deliver(waiting, batch.stop)
+        return {name: concat(parts) for name, parts in outputs.items()}
+
+    @property
+    def made(self) -> Mapping[str, int]:
+        """Return how many events, spikes or decisions each stage returned, counted as they came."""
+        return dict(self._got)
+
+    def hops(self) -> list[Hop]:
+        """Return the ledger of the pipeline: a hop into each stage, and one through each that only passes things on."""
+        ledger = []
+        for name, stage in self.stages.items():
+            account = stage.account
+            ledger.append(Hop(f"into {name}", self._handed[name], account.taken, held=account.held))
+            if account.conserves:
+                ledger.append(Hop(f"through {name}", account.taken, account.given, account.filtered, account.dropped))
+            ledger.append(Hop(f"out of {name}", account.given, self._got[name]))
+        return ledger
+
+    def _pieces(self, batch: Batch, waiting: list[Command]) -> Iterator[Batch]:
+        """Yield the batch cut at the commands, delivering each before the piece that starts at it."""
+        rest = batch
+        self._deliver(waiting, rest.start)
+        while waiting and waiting[0].t < rest.stop:
+            piece, rest = cut(rest, waiting[0].t)
+            yield piece
+            self._deliver(waiting, rest.start)
+        yield rest
+
+    def _deliver(self, waiting: list[Command], time: int) -> None:
+        """Hand out, and take from the list, every command that is due at `time`."""
+        while waiting and waiting[0].t <= time:
+            command = waiting.pop(0)
+            if isinstance(command, Setting) and command.key not in SETTINGS:
+                raise ConfigError(
+                    f"'{command.key}' cannot be changed while running", key=command.key, allowed=", ".join(SETTINGS)
+                )
+            for stage in self.stages.values():
+                if isinstance(stage, Learner):
+                    stage.command(command)
+
+    def _row(self, batch: Batch) -> dict[str, Batch]:
+        outputs: dict[str, Batch] = {}
+        flowing = batch
+        for name, stage in self.stages.items():
+            flowing = self._call(name, stage, flowing)
+            outputs[name] = flowing
+        self.now = batch.stop
+        return outputs
+
+    def _call(self, name: str, stage: Stage, batch: Batch) -> Batch:
+        self._handed[name] += len(batch)
+        made = stage(batch)
+        self._got[name] += len(made)
+        return made
+
+    def _gap(self, stop: int, waiting: list[Command], outputs: dict[str, list[Batch]]) -> None:
+        """Skip from `now` to ``stop``, keeping only what a stage had to say in it: silence there stays a gap."""
+        self._deliver(waiting, self.now or 0)
+        while self.now != stop:
+            start, until = self.now or 0, min([stop, *(command.t for command in waiting[:1])])
+            flowing: Batch | None = None
+            for name, stage in self.stages.items():
+                flowing = self._bridge(name, stage, flowing, start, until)
+                if len(flowing):
+                    outputs[name].append(flowing)
+            self.now = until
+            self._deliver(waiting, until)
+
+    def _bridge(self, name: str, stage: Stage, given: Batch | None, start: int, stop: int) -> Batch:
+        """Take one stage over a gap: what the stage before it made there is still heard, the rest is skipped."""
+        parts = []
+        if given is not None and len(given):
+            heard, _ = cut(given, int(stamps(given)[-1]) + 1)
+            parts.append(self._call(name, stage, heard))
+            start = heard.stop
+        skipped = stage.skip(start, stop)
+        self._got[name] += len(skipped)
+        parts.append(skipped)
+        return concat(parts)

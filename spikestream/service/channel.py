@@ -1,0 +1,82 @@
+"""The bounded queue between a sensor on the event loop and the one thread that runs the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from time import monotonic_ns
+
+from spikestream.batch import Batch
+
+
+class Channel:
+    """At most ``batches`` batches and ``rows`` events wait, or one batch of any size.
+
+    `put` makes a recording wait for room; `offer` never waits, drops the oldest instead and counts it: the pipeline
+    sees a gap. Counts of rows: ``taken == given + dropped + waiting``.
+    """
+
+    def __init__(self, batches: int = 64, rows: int = 1 << 20) -> None:
+        self.taken = self.given = self.dropped = 0
+        self._limits = (batches, rows)
+        self._queue: deque[tuple[Batch, int]] = deque()
+        self._rows = 0
+        self._closed = False
+        self._change = threading.Condition()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._room = asyncio.Event()
+
+    @property
+    def waiting(self) -> int:
+        """Return the rows that wait."""
+        return self._rows
+
+    async def put(self, batch: Batch) -> None:
+        """Hand a batch over, waiting for room first."""
+        self._loop = asyncio.get_running_loop()
+        while self._full(batch):
+            self._room.clear()
+            if self._full(batch):  # room may have come between the look and the clearing
+                await self._room.wait()
+        self._add(batch)
+
+    def offer(self, batch: Batch) -> None:
+        """Hand a batch over at once, dropping the oldest ones where there is no room."""
+        with self._change:
+            while self._queue and self._full(batch):
+                old, _ = self._queue.popleft()
+                self._rows -= len(old)
+                self.dropped += len(old)
+        self._add(batch)
+
+    def close(self) -> None:
+        """Say that nothing more will come."""
+        with self._change:
+            self._closed = True
+            self._change.notify()
+
+    def get(self) -> tuple[Batch, int] | None:
+        """Return the oldest batch and the monotonic ns it came at, None after the last; blocks the calling thread."""
+        with self._change:
+            while not self._queue:
+                if self._closed:
+                    return None
+                self._change.wait()
+            batch, came_ns = self._queue.popleft()
+            self._rows -= len(batch)
+            self.given += len(batch)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._room.set)
+        return batch, came_ns
+
+    def _full(self, batch: Batch) -> bool:
+        batches, rows = self._limits
+        return bool(self._queue) and (len(self._queue) >= batches or self._rows + len(batch) > rows)
+
+    def _add(self, batch: Batch) -> None:
+        with self._change:
+            self._queue.append((batch, monotonic_ns()))
+            self._rows += len(batch)
+            self.taken += len(batch)
+            self._change.notify()

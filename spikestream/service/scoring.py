@@ -1,0 +1,115 @@
+"""How good the decisions are: prequential, held-out, and beside them chance and a nearest-centroid baseline.
+
+A row of labels becomes windows, and each window commands: a mark, its label at its end if it is to be taught, and a
+freeze while held-out windows run. The scorer then sees the outputs only, so it cannot leak a label into a decision.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spikestream.batch import Array, Batch, Command, Decisions, Label, Setting, Spikes, Window, first_at
+from spikestream.files.labels import LabelRow
+
+
+def windows_of(rows: Sequence[LabelRow], grid_us: int | None) -> Iterator[LabelRow]:
+    """Yield the windows the readout decides inside the labelled rows: the rows themselves, or the grid within them."""
+    for row in rows:
+        if grid_us is None:
+            yield row
+            continue
+        for start in range(-(-row.start // grid_us) * grid_us, row.stop - grid_us + 1, grid_us):
+            yield replace(row, start=start, stop=start + grid_us)
+
+
+def commands_of(windows: Sequence[LabelRow], *, mark: bool, teach: bool) -> list[Command]:
+    """Return the commands that make a pipeline decide these windows, learn the taught ones, freeze for the others."""
+    commands: list[Command] = []
+    frozen = False
+    for window in windows:
+        if teach and window.test != frozen:
+            frozen = window.test
+            commands.append(Setting(window.start, "learn.enabled", not frozen))
+        if mark:
+            commands.append(Window(window.start, window.stop))
+        if teach and not window.test:
+            commands.append(Label(window.stop, window.start, window.stop, window.label))
+    return sorted(commands, key=lambda command: command.t)
+
+
+class Scorer:
+    """Watches a pipeline's outputs over labelled windows, in time order.
+
+    ``taught`` False means that nothing was learned here, so every window counts as held out.
+    """
+
+    def __init__(self, windows: Sequence[LabelRow], axons: int, taught: bool) -> None:
+        self._windows = list(windows)
+        self._taught = taught
+        self._truth = {(w.start, w.stop): w for w in self._windows}
+        self._next = 0
+        self._counts = np.zeros(axons)
+        self._sums: dict[str, Array] = {}
+        self._right = {"train": 0, "test": 0, "baseline": 0}
+        self._total = {"train": 0, "test": 0}
+        self._labels: Counter[str] = Counter()
+
+    def observe(self, spikes: Batch, decisions: Batch) -> None:
+        """Take the address spikes and the decisions of one batch."""
+        if isinstance(spikes, Spikes):
+            self._count(spikes)
+        if isinstance(decisions, Decisions):
+            for row in decisions.rows:
+                window = self._truth.get((row.start, row.stop))
+                if window is not None:
+                    self._right[self._part(window)] += row.label == window.label
+
+    def truth(self, start: int, stop: int) -> LabelRow | None:
+        """Return what the window ``[start, stop)`` really shows, None where nobody said."""
+        return self._truth.get((start, stop))
+
+    def results(self) -> Mapping[str, float | None]:
+        """Return accuracy, prequential_accuracy, chance and baseline_accuracy as shares, None where not measured.
+
+        Chance is the share of the commonest label among the held-out windows.
+        """
+        tests = self._total["test"]
+        return {
+            "accuracy": self._right["test"] / tests if tests else None,
+            "prequential_accuracy": self._right["train"] / self._total["train"] if self._total["train"] else None,
+            "chance": max(self._labels.values()) / tests if tests else None,
+            "baseline_accuracy": self._right["baseline"] / tests if tests and self._sums else None,
+        }
+
+    def _part(self, window: LabelRow) -> str:
+        return "test" if window.test or not self._taught else "train"
+
+    def _count(self, spikes: Spikes) -> None:
+        while self._next < len(self._windows):
+            window = self._windows[self._next]
+            inside = spikes.axon[first_at(spikes.t, window.start) : first_at(spikes.t, window.stop)]
+            self._counts += np.bincount(inside, minlength=len(self._counts))
+            if window.stop > spikes.stop:
+                return
+            self._close(window)
+            self._next += 1
+
+    def _close(self, window: LabelRow) -> None:
+        """Let the baseline predict a held-out window by its nearest centroid, or learn from a taught one."""
+        unit = self._counts / max(float(np.linalg.norm(self._counts)), 1e-12)
+        self._counts = np.zeros_like(self._counts)
+        part = self._part(window)
+        self._total[part] += 1
+        if part == "test":
+            self._labels[window.label] += 1
+            near = {
+                name: float(total @ unit / max(float(np.linalg.norm(total)), 1e-12))
+                for name, total in self._sums.items()
+            }
+            self._right["baseline"] += bool(near) and max(near, key=near.__getitem__) == window.label
+        if not window.test:
+            self._sums[window.label] = self._sums.get(window.label, 0) + unit
