@@ -133,7 +133,7 @@ def on_dvs128(events: Events, shift_us: int) -> Events:
     return Events(events.start + shift_us, events.stop + shift_us, data, (128, 128))
 
 
-def with_hot_pixels(events: Events, rng: np.random.Generator, pixels: int = 12, hz: float = 400.0) -> Events:
+def with_hot_pixels(events: Events, rng: np.random.Generator, pixels: int = 6, hz: float = 1000.0) -> Events:
     """Return the events with pixels that fire all the time, and 2 Hz of background noise on every pixel."""
     seconds = (events.stop - events.start) / 1e6
     width, height = events.size or (SIDE, SIDE)
@@ -188,7 +188,7 @@ def main() -> None:
     what = "two showings of each look on a DVS128 whose clock crosses 2^31 µs half-way"
     save(options.out, "wrap.aedat", on_dvs128(few, 2**31 - (few.start + few.stop) // 2), what, options.seed)
     noisy = with_hot_pixels(on_dvs128(few, 0), np.random.default_rng(options.seed + 2))
-    save(options.out, "noisy_hot.aedat3", noisy, "the same with 12 hot pixels and 2 Hz of noise a pixel", options.seed)
+    save(options.out, "noisy_hot.aedat3", noisy, "the same with 6 hot pixels and 2 Hz of noise a pixel", options.seed)
 
 
 if __name__ == "__main__":

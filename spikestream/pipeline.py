@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spikestream.batch import Batch, Command, Setting, concat, cut, stamps
-from spikestream.errors import ConfigError, SpikestreamError
+from spikestream.errors import ConfigError, SpikestreamError, nearest
 from spikestream.stages.base import Learner, Stage
 
 SETTINGS = ("learn.enabled",)
@@ -50,16 +50,18 @@ class Pipeline:
         self.now: int | None = None
         self.gaps: list[tuple[int, int]] = []
         self.taken = 0
-        self._handed = dict.fromkeys(self.stages, 0)
         self._got = dict.fromkeys(self.stages, 0)
 
     def __call__(self, batch: Batch, commands: Iterable[Command] = ()) -> dict[str, Batch]:
         """Run the batch through all stages, each command taking effect at its own time.
 
         A batch that starts later than ``now`` leaves a gap, which the stages skip; what they decide in it is returned
-        with the rest. Raises `SpikestreamError` for a batch that starts earlier or a command later than the batch.
+        with the rest. Raises `SpikestreamError` for a batch that starts earlier or a command later than the batch, and
+        `ConfigError` for a setting that cannot be changed; nothing has happened then.
         """
         waiting = sorted(commands, key=lambda command: command.t)
+        for command in waiting:
+            _check(command)
         if waiting and waiting[-1].t > batch.stop:
             raise SpikestreamError(f"a command for {waiting[-1].t} µs came with a batch that ends at {batch.stop} µs")
         if self.now is None:
@@ -84,13 +86,14 @@ class Pipeline:
 
     def hops(self) -> list[Hop]:
         """Return the ledger of the pipeline: a hop into each stage, and one through each that only passes things on."""
-        ledger = []
+        ledger, handed = [], self.taken
         for name, stage in self.stages.items():
             account = stage.account
-            ledger.append(Hop(f"into {name}", self._handed[name], account.taken, held=account.held))
+            ledger.append(Hop(f"into {name}", handed, account.taken, held=account.held))
             if account.conserves:
                 ledger.append(Hop(f"through {name}", account.taken, account.given, account.filtered, account.dropped))
             ledger.append(Hop(f"out of {name}", account.given, self._got[name]))
+            handed = self._got[name]
         return ledger
 
     def _pieces(self, batch: Batch, waiting: list[Command]) -> Iterator[Batch]:
@@ -107,10 +110,6 @@ class Pipeline:
         """Hand out, and take from the list, every command that is due at `time`."""
         while waiting and waiting[0].t <= time:
             command = waiting.pop(0)
-            if isinstance(command, Setting) and command.key not in SETTINGS:
-                raise ConfigError(
-                    f"'{command.key}' cannot be changed while running", key=command.key, allowed=", ".join(SETTINGS)
-                )
             for stage in self.stages.values():
                 if isinstance(stage, Learner):
                     stage.command(command)
@@ -125,7 +124,6 @@ class Pipeline:
         return outputs
 
     def _call(self, name: str, stage: Stage, batch: Batch) -> Batch:
-        self._handed[name] += len(batch)
         made = stage(batch)
         self._got[name] += len(made)
         return made
@@ -154,3 +152,14 @@ class Pipeline:
         self._got[name] += len(skipped)
         parts.append(skipped)
         return concat(parts)
+
+
+def _check(command: Command) -> None:
+    if not isinstance(command, Setting):
+        return
+    if command.key not in SETTINGS:
+        text = f"'{command.key}' cannot be changed while running"
+        raise ConfigError(text, key=command.key, allowed=", ".join(SETTINGS), nearest=nearest(command.key, SETTINGS))
+    if not isinstance(command.value, bool):
+        text = f"{command.key} = {command.value!r} has the wrong type"
+        raise ConfigError(text, key=command.key, value=command.value, allowed="true, false")

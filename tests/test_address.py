@@ -109,7 +109,7 @@ def test_a_gap_is_silence_and_there_is_nothing_to_remember():
     assert (gap.start, gap.stop, len(gap)) == (5, 9, 0)
     assert stage.state() == {}
     stage.restore({})
-    with pytest.raises(ModelError, match="no memory"):
+    with pytest.raises(ModelError, match="last"):
         stage.restore({"last": np.zeros(1)})
 
 

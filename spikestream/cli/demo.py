@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import subprocess
 import sys
 import tempfile
@@ -37,6 +36,8 @@ def recordings() -> Path:
 
 def run(options: argparse.Namespace) -> int:
     """Run everything; print what the subscribers receive, then the report, and last the JSON object of the run."""
+    import asyncio
+
     from spikestream.config import from_tables
     from spikestream.service.session import Job, Session, warm_up
 

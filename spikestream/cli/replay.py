@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -140,6 +139,8 @@ class _Shown:
         self.session: Session
 
     async def run(self) -> None:
+        import asyncio
+
         for output in self.session.hub.outputs:
             self.console.log(f"publishing at {output.url}")
         bar = asyncio.create_task(self._bar())
@@ -190,6 +191,8 @@ class _Shown:
         return f"{line}  {'held out' if truth.test else 'taught'}: {mark}"
 
     async def _bar(self) -> None:
+        import asyncio
+
         while True:
             await asyncio.sleep(PROGRESS_S)
             progress = self.session.engine.progress

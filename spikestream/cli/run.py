@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from pathlib import Path
 
 from spikestream.cli.base import INTERRUPTED, Console, add_quiet, run_until_signalled
@@ -25,6 +24,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Run the daemon and return the exit code: 0 after SIGTERM or the end of the sensor."""
+    import asyncio
+
     from spikestream import checkpoint
     from spikestream.config import read_config
     from spikestream.service.session import Job, Session, warm_up

@@ -13,7 +13,7 @@ from spikestream.units import show_us
 POLICIES = ("clamp", "drop", "fail", "keep")
 
 LIMIT_US = 2**62
-"""Stamps beyond this, either side of 0, are refused: the difference of any two others fits int64."""
+"""Stamps outside of [-2^62, 2^62) are refused: the difference of any two others fits int64."""
 
 FUTURE_US = 10_000_000
 """A step forward beyond this is reported: in a recording it is rarely silence, mostly a damaged stamp."""
@@ -45,7 +45,7 @@ class Order:
     def feed(self, events: Array) -> Iterator[Array]:
         """Yield the events (n,) EVENT as the policy leaves them.
 
-        Raises `RecordingError`, after the good ones, for a stamp beyond ±2^62 µs and for what ``fail`` refuses.
+        Raises `RecordingError`, after the good ones, for a stamp outside of [-2^62, 2^62) µs and for what ``fail`` refuses.
         """
         if not len(events):
             return
@@ -56,7 +56,7 @@ class Order:
         if legal < len(t):
             raise RecordingError(
                 "a time stamp is beyond what stream time can hold",
-                expected="-2^62..2^62 µs",
+                expected="-2^62 <= t < 2^62 µs",
                 found=f"{t[legal]} µs at event {self._seen:,}",
             )
 
@@ -112,6 +112,6 @@ class Order:
 
 def _legal(t: Array) -> int:
     """Return how many stamps stand before the first one beyond the limit."""
-    if t.min() >= -LIMIT_US and t.max() <= LIMIT_US:
+    if t.min() >= -LIMIT_US and t.max() < LIMIT_US:
         return len(t)
-    return int(np.argmax((t < -LIMIT_US) | (t > LIMIT_US)))
+    return int(np.argmax((t < -LIMIT_US) | (t >= LIMIT_US)))

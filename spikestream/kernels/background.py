@@ -8,11 +8,12 @@ Source: T. Delbruck, Frame-free dynamic digital vision, Symposium on Secure-Life
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from spikestream.kernels import Array
 
 NEVER = np.iinfo(np.int64).min
 
@@ -39,7 +40,7 @@ class State(NamedTuple):
     fields, and of two kernels with the same ones the second takes the slow way at every call.
     """
 
-    seen: NDArray[Any]
+    seen: Array
 
 
 def design(params: Params, size: tuple[int, int]) -> Coeffs:
@@ -67,9 +68,7 @@ def step(coeffs: Coeffs, state: State, t: int, x: int, y: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def run(
-    coeffs: Coeffs, state: State, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], keep: NDArray[np.bool_]
-) -> None:
+def run(coeffs: Coeffs, state: State, t: Array, x: Array, y: Array, keep: Array) -> None:
     """Write into ``keep`` (n,) which events pass; ``t`` (n,) int64 µs, ``x`` and ``y`` (n,) uint16 inside the size."""
     for i in range(len(t)):
         keep[i] = step(coeffs, state, t[i], x[i], y[i])

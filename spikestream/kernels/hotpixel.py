@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from spikestream.kernels import Array
 
 NEVER = np.iinfo(np.int64).min
 PERIOD, SEEN, MUTED = 0, 1, 2
@@ -40,7 +41,7 @@ class State(NamedTuple):
     One array: numba counts the references to each array of a tuple at every step, which makes three of them slow.
     """
 
-    pixels: NDArray[Any]
+    pixels: Array
 
 
 def design(params: Params, size: tuple[int, int]) -> Coeffs:
@@ -71,9 +72,7 @@ def step(coeffs: Coeffs, state: State, period: int, x: int, y: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def run(
-    coeffs: Coeffs, state: State, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], keep: NDArray[np.bool_]
-) -> None:
+def run(coeffs: Coeffs, state: State, t: Array, x: Array, y: Array, keep: Array) -> None:
     """Write into ``keep`` (n,) which events pass; ``t`` (n,) int64 µs, ``x`` and ``y`` (n,) uint16 inside the size."""
     period, stop = NEVER, NEVER
     for i in range(len(t)):

@@ -8,11 +8,12 @@ billionth of an event, so a rate in thousandths of a Hz gives whole tokens each 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from spikestream.kernels import Array
 
 NEVER = np.iinfo(np.int64).min
 COST = 1_000_000_000
@@ -38,8 +39,8 @@ class Coeffs(NamedTuple):
 class State(NamedTuple):
     """Both () int64: ``tokens`` after the last event and its stamp ``last`` in µs."""
 
-    tokens: NDArray[Any]
-    last: NDArray[Any]
+    tokens: Array
+    last: Array
 
 
 def design(params: Params, size: tuple[int, int]) -> Coeffs:
@@ -69,9 +70,7 @@ def step(coeffs: Coeffs, state: State, t: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def run(
-    coeffs: Coeffs, state: State, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], keep: NDArray[np.bool_]
-) -> None:
+def run(coeffs: Coeffs, state: State, t: Array, x: Array, y: Array, keep: Array) -> None:
     """Write into ``keep`` (n,) which events pass; ``t`` (n,) int64 µs, ``x`` and ``y`` unused."""
     for i in range(len(t)):
         keep[i] = step(coeffs, state, t[i])

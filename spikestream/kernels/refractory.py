@@ -8,11 +8,12 @@ polarities share their pixel's clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+
+from spikestream.kernels import Array
 
 NEVER = np.iinfo(np.int64).min
 
@@ -33,7 +34,7 @@ class Coeffs(NamedTuple):
 class State(NamedTuple):
     """``last`` (height, width) int64: stamp in µs of the last event passed."""
 
-    last: NDArray[Any]
+    last: Array
 
 
 def design(params: Params, size: tuple[int, int]) -> Coeffs:
@@ -57,9 +58,7 @@ def step(coeffs: Coeffs, state: State, t: int, x: int, y: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def run(
-    coeffs: Coeffs, state: State, t: NDArray[Any], x: NDArray[Any], y: NDArray[Any], keep: NDArray[np.bool_]
-) -> None:
+def run(coeffs: Coeffs, state: State, t: Array, x: Array, y: Array, keep: Array) -> None:
     """Write into ``keep`` (n,) which events pass; ``t`` (n,) int64 µs, ``x`` and ``y`` (n,) uint16 inside the size."""
     for i in range(len(t)):
         keep[i] = step(coeffs, state, t[i], x[i], y[i])

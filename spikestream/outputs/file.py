@@ -32,15 +32,19 @@ class File:
         """Open the unfinished file; raises `RecordingError` where that fails."""
         try:
             self._file = self._part.open("wb")
+            self._file.write(hello().frame)
         except OSError as error:
-            raise RecordingError(f"cannot be written: {error.strerror}", file=str(self._path)) from error
-        self._write(hello().frame)
+            raise self._failed(error) from error
 
     def send(self, message: Outgoing) -> None:
         """Append a message; raises `RecordingError` where the disk takes no more."""
         flow = self._flows.setdefault(message.topic, Flow())
         flow.offered.add(1, message.rows)
-        self._write(message.frame)
+        assert self._file is not None, "the file is not started"
+        try:
+            self._file.write(message.frame)
+        except OSError as error:
+            raise self._failed(error) from error
         flow.sent.add(1, message.rows)
 
     async def ready(self) -> None:
@@ -48,34 +52,33 @@ class File:
 
     async def drain(self, timeout_s: float) -> None:
         """Hand what is buffered to the kernel."""
-        self._write(b"", flush=True)
+        if self._file is not None:
+            try:
+                self._file.flush()
+            except OSError as error:
+                raise self._failed(error) from error
 
     async def aclose(self) -> None:
         """Close with a bye, and give the file its name once it is on the disk."""
         if self._file is None:
             return
-        self._write(BYE, flush=True)
+        file, self._file = self._file, None
         try:
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with file:
+                file.write(BYE)
+                file.flush()
+                os.fsync(file.fileno())
             self._part.replace(self._path)
             _sync_folder(self._path.parent)
         except OSError as error:
-            raise RecordingError(f"cannot be written: {error.strerror}", file=str(self._path)) from error
-        self._file = None
+            raise self._failed(error) from error
 
     def deliveries(self) -> Sequence[Delivery]:
         """Return the account of the file, as if it were a subscriber."""
-        return [Delivery(self.url, "file", dict(self._flows))]
+        return [Delivery(self.url, "file", {topic: flow.copy() for topic, flow in self._flows.items()})]
 
-    def _write(self, data: bytes, flush: bool = False) -> None:
-        assert self._file is not None, "the file is not started"
-        try:
-            self._file.write(data)
-            if flush:
-                self._file.flush()
-        except OSError as error:
-            raise RecordingError(f"cannot be written: {error.strerror}", file=str(self._path)) from error
+    def _failed(self, error: OSError) -> RecordingError:
+        return RecordingError(f"cannot be written: {error.strerror}", file=str(self._path))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -29,17 +29,20 @@ class Channel:
 
     @property
     def waiting(self) -> int:
-        """Return the rows that wait."""
-        return self._rows
+        """Return the rows that wait, counted from the queue itself."""
+        with self._change:
+            return sum(len(batch) for batch, _ in self._queue)
 
     async def put(self, batch: Batch) -> None:
-        """Hand a batch over, waiting for room first."""
+        """Hand a batch over, waiting for room first; where the wait is cancelled it is handed over all the same."""
         self._loop = asyncio.get_running_loop()
-        while self._full(batch):
-            self._room.clear()
-            if self._full(batch):  # room may have come between the look and the clearing
-                await self._room.wait()
-        self._add(batch)
+        try:
+            while self._full(batch):
+                self._room.clear()
+                if self._full(batch):  # room may have come between the look and the clearing
+                    await self._room.wait()
+        finally:
+            self._add(batch)
 
     def offer(self, batch: Batch) -> None:
         """Hand a batch over at once, dropping the oldest ones where there is no room."""

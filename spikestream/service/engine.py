@@ -122,6 +122,7 @@ class Engine:
         self._busy = threading.Lock()
         self._slots = threading.Semaphore(HANDED_OVER)
         self._stopping = False
+        self._refused = 0  # rows of a batch that came while it was being stopped
         self._pump: asyncio.Task[None] | None = None
 
     def command(self, command: Command) -> None:
@@ -154,6 +155,7 @@ class Engine:
 
         self.progress.started_ns = monotonic_ns()
         self._pump = asyncio.create_task(self._take())
+        self._pump.add_done_callback(lambda _: self.channel.close())
         worker = asyncio.create_task(asyncio.to_thread(self._work, hand_over))
         try:
             await self._publish_all(results)
@@ -161,8 +163,9 @@ class Engine:
             await asyncio.gather(self._pump, return_exceptions=True)
         finally:
             self._pump.cancel()
-            self.channel.close()
             self._slots.release(1 << 20)  # where publishing failed, the worker must not wait for it
+            # The caller saves the pipeline next: until the worker has ended, it is not still.
+            await asyncio.gather(self._pump, worker, return_exceptions=True)
             self.progress.ended_ns = monotonic_ns()
         if not self._pump.cancelled() and (error := self._pump.exception()) is not None:
             raise error
@@ -171,7 +174,7 @@ class Engine:
         """Return the loss ledger from the sensor to the last subscriber."""
         channel, made = self.channel, self.pipeline.made
         hops = [
-            Hop("sensor to channel", self.sensor.sent, channel.taken),
+            Hop("sensor to channel", self.sensor.sent, channel.taken, dropped={"stopped": self._refused}),
             Hop("channel", channel.taken, channel.given, dropped={"overrun": channel.dropped}, held=channel.waiting),
             Hop("channel to pipeline", channel.given, self.pipeline.taken),
             *self.pipeline.hops(),
@@ -192,12 +195,14 @@ class Engine:
         """Bring batches from the sensor to the channel."""
         try:
             async for batch in self.sensor.batches():
+                self._refused = len(batch)
                 if self._stopping:
                     break
                 if self.sensor.live:
                     self.channel.offer(batch)
                 else:
                     await self.channel.put(batch)
+                self._refused = 0
         finally:
             self.channel.close()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from spikestream import __version__
-from spikestream.errors import ConfigError
+from spikestream.errors import ConfigError, SpikestreamError
 from spikestream.outputs.base import Output
 from spikestream.wire import Delivery, Hello, Outgoing, Payload, Tally, is_topic, kind_of, pieces
 
@@ -80,7 +80,8 @@ class Hub:
         """Number a batch and hand it to every output; never waits.
 
         A batch too large for one frame goes out as several messages, cut by time. Raises `ConfigError` for a topic that
-        is none or is another kind's, `SpikestreamError` where the rows of a single µs do not fit a frame.
+        is none or is another kind's, `SpikestreamError` where the rows of a single µs do not fit a frame, and what an
+        output raises that is broken, once all others have the message.
         """
         known = self._topics.get(topic) or self._add(topic)
         if known.kind != kind_of(batch):
@@ -88,8 +89,17 @@ class Hub:
         for piece in pieces(batch):
             message = Outgoing(topic, known.kind, known.published.messages, self._now_ns(), piece)
             known.published.add(1, len(piece))
-            for output in self.outputs:
+            self._send(message)
+
+    def _send(self, message: Outgoing) -> None:
+        broken: SpikestreamError | None = None
+        for output in self.outputs:
+            try:
                 output.send(message)
+            except SpikestreamError as error:
+                broken = broken or error
+        if broken is not None:
+            raise broken
 
     def _add(self, topic: str) -> _Topic:
         if not is_topic(topic):
@@ -111,13 +121,20 @@ class Hub:
 
     async def drain(self, timeout_s: float = 5.0) -> None:
         """Return when every subscriber has been handed everything, or after `timeout_s` seconds."""
-        await asyncio.gather(*(output.drain(timeout_s) for output in self.outputs))
+        await _all(output.drain(timeout_s) for output in self.outputs)
 
     async def aclose(self) -> None:
         """Say bye on every output and close it."""
-        await asyncio.gather(*(output.aclose() for output in self.outputs))
+        await _all(output.aclose() for output in self.outputs)
 
     def ledger(self) -> Ledger:
         """Return what was published and what became of it, as of now."""
         published = {name: replace(topic.published) for name, topic in self._topics.items()}
         return Ledger(published, [delivery for output in self.outputs for delivery in output.deliveries()])
+
+
+async def _all(steps: Iterable[Awaitable[None]]) -> None:
+    """Take all steps at once, and raise the first error when the last of them has ended."""
+    for result in await asyncio.gather(*steps, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

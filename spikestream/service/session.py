@@ -113,7 +113,7 @@ class Session:
         dropped = sum(account.dropped.values()) + sum(self.pipeline.stages["address"].account.dropped.values())
         scores = self.scorer.results() if self.scorer else {}
         return {
-            "events_in": self.sensor.sent,
+            "events_in": self.engine.sensor.sent,
             "events_filtered": sum(account.filtered.values()),
             "events_dropped": dropped + self.engine.channel.dropped,
             "spikes_out": self.pipeline.made["network"],
@@ -144,7 +144,7 @@ class Session:
             "size": config.sensor.size,
             "from_us": job.from_us,
             "to_us": job.to_us,
-            "stop_us": self.rows[-1].stop if self.rows else None,
+            "stop_us": self.rows[-1].stop if self.rows and job.to_us is None else None,
         }
         chosen = {key: value for key, value in wanted.items() if value not in ("", None)}
         lengths = {"length_us": config.batch.length_us, "grid_us": config.network.tick_us}

@@ -99,6 +99,7 @@ class Network:
             raise SpikestreamError(f"the network takes spikes, not {type(batch).__name__}")
         if self._next == NO_TICK:
             self._next = batch.start // self.tick_us
+            self._switch_due()  # what was to be switched before the stream began
         if len(batch) and not 0 <= batch.axon.min() <= batch.axon.max() < self.axons:
             raise ModelError(f"axons {batch.axon.min()}..{batch.axon.max()} do not fit a network of {self.axons}")
         self._held = concat([self._held, batch]) if len(self._held) else batch
@@ -140,6 +141,9 @@ class Network:
         self._next, self.learning = int(taken["next"]), bool(taken["learning"])
         self._held = Spikes(0, 0, taken["held_t"], taken["held_axon"])
         self._switches = [(int(tick), bool(on)) for tick, on in taken["switches"]]
+        # What it held and what it holds now was handed to it before, or never: the account goes on as it stood.
+        self.account.taken += self.account.held - len(self._held)
+        self.account.held = len(self._held)
         kernel = {key: taken[key] for key in self._state._fields if key != "trace"}
         self._state = self._state._replace(**kernel)
 
@@ -156,6 +160,7 @@ class Network:
         while self._next < last:
             parts.append(self._run(self._until(last)))
             self._switch_due()
+        self._held = replace(self._held, t=self._held.t.copy(), axon=self._held.axon.copy())  # the batch is not ours
         self.account.held = len(self._held)
         if not parts:
             return no_spikes(start, stop)

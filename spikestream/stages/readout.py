@@ -46,6 +46,7 @@ class Readout:
         self._seen = np.zeros(0, np.int64)
         self._counts = np.zeros(neurons, np.int64)  # of the window under way
         self._now = 0
+        self._heard = -(2**63)  # the end of the last batch: where a gap began
         self._marks: list[Window] = []
         self._past: list[tuple[Window, Array]] = []
         self._waiting: list[Label | Setting] = []
@@ -62,7 +63,7 @@ class Readout:
             if window.stop > batch.stop:
                 break
             rows.append(self._close(window))
-        self._now = batch.stop
+        self._now = self._heard = batch.stop
         self.account.taken += len(batch)
         self.account.given += len(rows)
         return Decisions(batch.start, batch.stop, tuple(rows))
@@ -72,7 +73,7 @@ class Readout:
         self._now = start
         window = self._window()
         rows = []
-        if window is not None and window.start < start and window.stop <= stop:
+        if window is not None and window.start < self._heard and window.stop <= stop:
             rows.append(self._close(window))
         self._marks = [mark for mark in self._marks if mark.stop > stop]
         self._now = stop
@@ -89,7 +90,7 @@ class Readout:
         if isinstance(command, Label) or command.key == "learn.enabled":
             self._waiting.append(command)
             window = self._window()
-            if window is None or window.start >= command.t:
+            if window is None or window.start >= max(command.t, self._now):
                 self._apply_waiting()
 
     def state(self) -> State:
@@ -119,6 +120,7 @@ class Readout:
         growing = tuple(key for key in own if key not in ("now", "learning", "counts"))
         taken = take_over(own, state, growing)
         self._now, self.learning = int(taken["now"]), bool(taken["learning"])
+        self._heard = self._now
         self._labels = [str(name) for name in taken["labels"]]
         self._votes, self._seen, self._counts = taken["votes"], taken["seen"], taken["counts"]
         self._marks = [Window(int(start), int(stop)) for start, stop in taken["marks"]]

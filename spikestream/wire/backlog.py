@@ -37,6 +37,10 @@ class Flow:
     held: Tally = field(default_factory=Tally)
     """What is in the queue, counted from the queue itself when it is asked for."""
 
+    def copy(self) -> Flow:
+        """Return a copy of what was counted, nothing of it held."""
+        return Flow(replace(self.offered), replace(self.sent), replace(self.dropped))
+
     def imbalance(self) -> int:
         """Return the rows that are missing (positive) or too many (negative), 0 where the account closes."""
         return self.offered.rows - self.sent.rows - self.dropped.rows - self.held.rows
@@ -160,9 +164,7 @@ class Backlog:
 
     def accounts(self) -> dict[str, Flow]:
         """Return a copy of the account of every topic, with what is held counted from the queue."""
-        copies = {
-            topic: Flow(replace(f.offered), replace(f.sent), replace(f.dropped)) for topic, f in self.flows.items()
-        }
+        copies = {topic: flow.copy() for topic, flow in self.flows.items()}
         for entry in self._entries():
             copies[entry.topic].held.add(1, entry.rows)
         return copies

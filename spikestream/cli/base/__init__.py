@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import signal
@@ -102,6 +101,8 @@ def run_until_signalled(main: Coroutine[Any, Any, None], stop: Callable[[], None
 
     Returns the signal's number, None where none came.
     """
+    import asyncio  # not at the top: `--help` starts without it
+
     came: list[int] = []
 
     async def watched() -> None:

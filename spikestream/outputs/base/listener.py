@@ -71,6 +71,7 @@ class Listener:
         self._routes: dict[str, tuple[Group, ...]] = {}
         self._turn_bytes = 0
         self._scheduled = False
+        self._closing = False
         self._server: asyncio.Server | None = None
 
     async def listen(self, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
@@ -116,7 +117,7 @@ class Listener:
     def join(self, subscriber: Subscriber) -> str:
         """Count a new connection in, and return why it has to go again, "" where it may stay."""
         self._connections[subscriber] = None
-        if self._server is None:
+        if self._closing:
             return "the server is closing"
         if len(self._connections) > self.max_connections:
             return f"all {self.max_connections} places for subscribers are taken"
@@ -151,25 +152,34 @@ class Listener:
         await self._until(lambda: not any(c.full for c in self._connections))
 
     async def drain(self, timeout_s: float) -> None:
-        """Return when everything has been handed to the kernel, or after `timeout_s` seconds."""
+        """Return when the kernel has everything, or when nobody has taken anything for `timeout_s` seconds."""
         self.flush()
         waiting = tuple(self._connections)
         for connection in waiting:
             connection.set_water(0, 0)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._until(lambda: not any(c.busy for c in self._connections))
-        except TimeoutError:
-            late = ", ".join(c.peer for c in self._connections if c.busy)
-            log.warning("after %g s these subscribers have not read everything: %s", timeout_s, late)
+        left = self._unsent()
+        while any(c.busy for c in self._connections):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._until(lambda: not any(c.busy for c in self._connections))
+            except TimeoutError:
+                before, left = left, self._unsent()
+                if left >= before:
+                    late = ", ".join(c.peer for c in self._connections if c.busy)
+                    log.warning("these subscribers have read nothing for %g s: %s", timeout_s, late)
+                    break
         for connection in waiting:
             connection.set_water(HIGH_WATER, LOW_WATER)
+
+    def _unsent(self) -> int:
+        return sum(connection.unsent for connection in self._connections)
 
     async def aclose(self) -> None:
         """Tell every subscriber what it will not get, say bye, and stop listening; takes at most about a second."""
         if self._server is None:
             return
         server, self._server = self._server, None
+        self._closing = True
         server.close()
         self.flush()
         for connection in tuple(self._connections):

@@ -57,6 +57,11 @@ class Subscriber(asyncio.Protocol):
         return not self.closing and (self._paused or bool(self.backlog))
 
     @property
+    def unsent(self) -> int:
+        """Return the bytes still to be handed to the kernel."""
+        return self.backlog.bytes + self._transport.get_write_buffer_size()
+
+    @property
     def full(self) -> bool:
         """Return whether the publisher has to wait for this one."""
         return self.backlog.bytes >= self.backlog.limit and self.session.interest.blocks and not self.closing

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from spikestream.batch import Array, Batch, Events, no_events
-from spikestream.errors import ConfigError, ModelError, nearest
-from spikestream.stages.base import Account, State
+from spikestream.errors import ConfigError, nearest
+from spikestream.stages.base import Account, State, take_over
 from spikestream.stages.filters.base import Filter, Size
 from spikestream.stages.filters.kinds import KINDS
 from spikestream.stages.filters.options import parse_filter
@@ -85,18 +85,8 @@ class Filters:
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take over what `state` returned; raises `ModelError` where it is that of other filters or another size."""
         memory = self._memory()
-        if memory.keys() != state.keys():
-            odd = sorted(memory.keys() ^ state.keys())
-            raise ModelError(
-                "the saved filters are not these filters", details=[f"only in one of them: {', '.join(odd)}"]
-            )
-        for name, array in memory.items():
-            saved = state[name]
-            if saved.shape != array.shape or saved.dtype != array.dtype:
-                found = f"{saved.dtype} {saved.shape}, expected {array.dtype} {array.shape}"
-                raise ModelError(f"the saved filter memory '{name}' is {found}")
-        for name, array in memory.items():
-            array[...] = state[name]
+        for name, array in take_over(memory, state).items():
+            memory[name][...] = array
 
     def _memory(self) -> dict[str, Array]:
         return {
