@@ -6,6 +6,7 @@ Every key has a default here; an unknown one is an error that names the nearest.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tomllib
 import types
 import typing
@@ -16,6 +17,7 @@ from typing import Any
 
 from spikestream.errors import ConfigError, nearest
 from spikestream.pipeline import Pipeline
+from spikestream.wire import is_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def read_config(path: str | Path | None, sets: Sequence[str] = (), base: Mapping
             _overlay(tables, tomllib.loads(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
             raise ConfigError(f"cannot read the configuration {path}: {error.strerror}", key=str(path)) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits, nested too deep
             raise ConfigError(f"{path} is not TOML: {error}", key=str(path)) from error
     for text in sets:
         _set(tables, text)
@@ -139,7 +141,9 @@ def from_tables(tables: Mapping[str, Any]) -> Config:
                 f"'{name}' is a section, not {table!r}", key=name, value=table, allowed=f"{name}.KEY=VALUE"
             )
         made[name] = _section(name, _defaults(name), table)
-    return Config(**made)
+    config = Config(**made)
+    _check(config)
+    return config
 
 
 def to_tables(config: Config) -> dict[str, Any]:
@@ -169,7 +173,7 @@ def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = Non
     elif size is not None:
         made = with_value(made, "sensor", size=f"{size[0]}x{size[1]}")
     net, learn, out = made.network, made.learn, made.readout
-    if out.windows == "grid" and out.window_us % net.tick_us:
+    if out.windows == "grid" and net.tick_us > 0 and out.window_us % net.tick_us:
         raise ConfigError(
             f"window_us = {out.window_us} is no multiple of tick_us = {net.tick_us}", key="readout.window_us"
         )
@@ -177,7 +181,13 @@ def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = Non
     address = Address(filters.size)
     rates = {f.name: getattr(learn, f.name) for f in dataclasses.fields(learn) if f.name not in ("enabled", "rule")}
     options = {**{f.name: getattr(net, f.name) for f in dataclasses.fields(net)}, **rates}
-    network = Network(address.axons, rule=learn.rule, learning=learn.enabled, **options)
+    try:
+        network = Network(address.axons, rule=learn.rule, learning=learn.enabled, **options)
+    except MemoryError as error:
+        text = f"{net.neurons:,} neurons on {address.axons:,} axons do not fit the memory of this machine"
+        raise ConfigError(
+            text, key="network.neurons", value=net.neurons, remedy="fewer neurons, or a coarser downsample filter"
+        ) from error
     readout = Readout(net.neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
     readout.learning = learn.enabled
     return Pipeline({"filter": filters, "address": address, "network": network, "readout": readout}, made)
@@ -185,6 +195,23 @@ def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = Non
 
 def _defaults(section: str) -> Any:
     return getattr(Config(), section)
+
+
+def _check(config: Config) -> None:
+    """Refuse what would else come to light in the middle of a run."""
+    checks = (
+        ("batch.length_us", config.batch.length_us, config.batch.length_us > 0, "1 or more"),
+        ("checkpoint.every_s", config.checkpoint.every_s, config.checkpoint.every_s > 0, "numbers above 0"),
+        (
+            "publish.pipeline",
+            config.publish.pipeline,
+            is_topic(f"{config.publish.pipeline}.x.x"),
+            "letters, digits, - and _",
+        ),
+    )
+    for key, value, fits, allowed in checks:
+        if not fits:
+            raise ConfigError(f"{key} = {value!r} is out of range", key=key, value=value, allowed=allowed)
 
 
 def _section(name: str, default: Any, table: Mapping[str, Any]) -> Any:
@@ -204,13 +231,17 @@ def _typed(key: str, wanted: Any, value: Any) -> Any:
         if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
             return tuple(items)
     elif wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        if abs(value) <= sys.float_info.max:  # which nan and infinity are not
+            return float(value)
+    elif wanted is int and type(value) is int:
+        if abs(value) < 2**63:
+            return value
     elif type(value) is wanted:
         return value
     elif wanted is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     allowed = "a list of texts" if isinstance(wanted, types.GenericAlias) else wanted.__name__
-    raise ConfigError(f"{key} = {value!r} has the wrong type", key=key, value=value, allowed=allowed)
+    raise ConfigError(f"{key} cannot be {value!r}", key=key, value=value, allowed=allowed)
 
 
 def _filters(rows: Any) -> tuple[Mapping[str, Any], ...]:
@@ -226,21 +257,32 @@ def _overlay(tables: dict[str, Any], over: Mapping[str, Any]) -> None:
 
 
 def _set(tables: dict[str, Any], text: str) -> None:
-    """Put one ``section.key=value`` into the tables; a value that is no TOML is a text."""
+    """Put one ``section.key=value`` into the tables; a value that is no TOML is a text, and so is one for a text."""
     path, equals, value = text.partition("=")
     names = path.strip().split(".")
     if not equals or len(names) > 2 or not all(names):
         raise ConfigError(
             f"'{text}' is no setting", key=path, value=text, allowed="section.key=value, e.g. network.neurons=400"
         )
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
     *section, key = names
+    parsed = value.strip() if _is_bare_text(names, value) else _parsed(value)
     table = tables
     for name in section:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
             raise ConfigError(f"'{name}' is no section", key=name, value=text)
     table[key] = parsed
+
+
+def _is_bare_text(names: Sequence[str], value: str) -> bool:
+    """Return whether this is an unquoted value for a key that holds text: 2024_01_01 there is no number."""
+    default = getattr(getattr(Config(), names[0], None), names[-1], None)
+    return isinstance(default, str) and not value.strip().startswith(('"', "'"))
+
+
+def _parsed(value: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {value}")
+    except (ValueError, RecursionError):
+        return value.strip()
+    return table["value"] if table.keys() == {"value"} else value.strip()

@@ -5,6 +5,7 @@ It stores any stamp and any coordinate, so that the files room can be shown what
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikestream.batch import EVENT
+from spikestream.batch import EVENT, Events
 from spikestream.errors import RecordingError
+from spikestream.files.reader import Reader
 from spikestream.formats.base import Format
 
 
@@ -114,3 +116,44 @@ def python(code: str, site: Path, *args: object, **more) -> subprocess.Completed
     paths = [str(site), str(Path(__file__).parent)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.run([sys.executable, "-c", code, *map(str, args)], env=environment, capture_output=True, **more)
+
+
+def whole(reader: Reader) -> np.ndarray:
+    return np.concatenate([np.empty(0, EVENT), *reader])
+
+
+def error_of(path: object, **options) -> str:
+    """Return the text of the error that reading this recording ends with."""
+    with pytest.raises(RecordingError) as caught:
+        whole(Reader(path, **options))
+    return str(caught.value)
+
+
+def collect(sensor, start=0, limit=None) -> list[Events]:
+    async def run():
+        got = []
+        batches = sensor.batches(start)
+        async for batch in batches:
+            got.append(batch)
+            if len(got) == limit:
+                break
+        await batches.aclose()
+        return got
+
+    return asyncio.run(run())
+
+
+def joined(batches) -> np.ndarray:
+    return np.concatenate([batch.data for batch in batches])
+
+
+def spans(batches) -> list[tuple[int, int]]:
+    return [(batch.start, batch.stop) for batch in batches]
+
+
+REAL = {
+    "aedat2/davis240c_boxes.aedat": ("aedat2", 162_771, 294_976_755, 297_049_406, (240, 180), 0.5096),
+    "aedat4/davis346.aedat4": ("aedat4", 6_676, 1589163147368868, 1589163147538809, (346, 260), 0.5337),
+    "aedat4/dvxplorer.aedat4": ("aedat4", 111_954, 1605537493718345, 1605537494308262, (320, 240), 0.4915),
+    "bin/nmnist.bin": ("bin", 4_325, 654, 311_175, (34, 34), 0.496),
+}

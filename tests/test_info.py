@@ -43,6 +43,8 @@ def test_steps_in_time_are_reported_and_stamps_told_as_stored(plain, tmp_path):
     assert got.problems == {"backward": 2, "future": 1}
     assert got.warnings == ("2 backward time steps (largest -10 µs at event 1); time policy 'keep' used",)
     assert (got.first_t, got.last_t, got.suspicious) == (30, 20_000_046, True)
+    got = info(save(tmp_path / "long.plain", at([7, *range(2, 200_000), 1])))
+    assert (got.first_t, got.last_t, got.problems) == (1, 199_999, {"backward": 2})
 
 
 def test_coordinates_outside_of_the_size_are_reported(plain, tmp_path):

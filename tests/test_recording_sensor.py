@@ -1,4 +1,4 @@
-"""Sensors: the URIs that name them, recordings as sensors, and pace."""
+"""Sensors: the URIs that name them, and recordings as sensors."""
 
 from __future__ import annotations
 
@@ -9,38 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plainformat import at, open_files, plain, python, save
+from plainformat import at, collect, joined, open_files, plain, python, save, spans
 
-from spikestream.batch import Events, check
+from spikestream.batch import check
 from spikestream.errors import ConfigError, PluginError, RecordingError
 from spikestream.files.stream import SILENCE_US, read
 from spikestream.sensors.base import open_sensor, parse_uri
-from spikestream.sensors.pace import GAP_S, Pace
 from spikestream.sensors.recording import Recording
 
 __all__ = ["plain"]
-
-
-def collect(sensor, start=0, limit=None) -> list[Events]:
-    async def run():
-        got = []
-        batches = sensor.batches(start)
-        async for batch in batches:
-            got.append(batch)
-            if len(got) == limit:
-                break
-        await batches.aclose()
-        return got
-
-    return asyncio.run(run())
-
-
-def joined(batches) -> np.ndarray:
-    return np.concatenate([batch.data for batch in batches])
-
-
-def spans(batches) -> list[tuple[int, int]]:
-    return [(batch.start, batch.stop) for batch in batches]
 
 
 # URIs
@@ -186,7 +163,9 @@ def test_a_recording_starts_again_and_from_any_time(plain, tmp_path):
     assert all_of_it[0].start == -1_000
     assert spans(collect(sensor)) == spans(all_of_it)
     for start in (10_000, 12_345, 39_999, 55_000):
+        sent = sensor.sent
         rest = collect(sensor, start)
+        assert sensor.sent - sent == len(joined(rest))
         assert rest[0].start == start
         assert np.array_equal(joined(rest), joined(all_of_it)[joined(all_of_it)["t"] >= start])
         assert rest[-1].stop == 60_000
@@ -267,102 +246,3 @@ def test_real_recordings_play_in_full(data: Path, name: str):
     assert np.array_equal(joined(got), all_of_it.data)
     assert sensor.sent == sensor.events == len(all_of_it)
     assert sensor.size == all_of_it.size
-
-
-# Pace
-
-
-class Clock:
-    """A clock that only sleeping moves, but for what each batch is said to cost."""
-
-    def __init__(self, late: float = 0.0, drift: float = 0.0):
-        self.now, self.late, self.drift = 1000.0, late, drift
-        self.sleeps = []
-
-    def __call__(self):
-        return self.now
-
-    async def sleep(self, seconds):
-        self.sleeps.append(seconds)
-        self.now += seconds + self.drift
-
-
-class Given:
-    live, size, sent = True, (3, 4), 42
-
-    def __init__(self, *spans):
-        self.given = [Events(start, stop, at([start]), (3, 4)) for start, stop in spans]
-
-    async def batches(self, start=0):
-        for batch in self.given:
-            if batch.start >= start:
-                yield batch
-
-
-def paced(sensor, speed, clock, cost=0.0, start=0):
-    """Return what came out and when, each batch taking its listener `cost` seconds."""
-    times = []
-
-    async def run():
-        got = []
-        async for batch in Pace(sensor, speed, clock=clock, sleep=clock.sleep).batches(start):
-            times.append(round(clock.now - 1000.0, 9))
-            clock.now += cost
-            got.append(batch)
-        return got
-
-    return asyncio.run(run()), times
-
-
-EPOCH = 1_589_163_147_368_868
-
-
-def test_a_batch_is_due_at_its_stop():
-    sensor = Given(*((EPOCH + n * 10_000, EPOCH + n * 10_000 + 10_000) for n in range(5)))
-    assert paced(sensor, 1, Clock())[1] == [0.01, 0.02, 0.03, 0.04, 0.05]
-    assert paced(sensor, "2", Clock())[1] == [0.005, 0.01, 0.015, 0.02, 0.025]
-    assert paced(sensor, 0.5, Clock())[1] == [0.02, 0.04, 0.06, 0.08, 0.1]
-    assert paced(sensor, 1, Clock(), start=EPOCH + 20_000)[1] == [0.01, 0.02, 0.03]
-
-
-def test_lateness_does_not_add_up():
-    spans = [(n * 10_000, n * 10_000 + 10_000) for n in range(1000)]
-    clock = Clock(drift=0.003)  # every sleep oversleeps
-    assert paced(Given(*spans), 1, clock)[1][-1] == pytest.approx(10.003)
-    assert paced(Given(*spans), 1, Clock(), cost=0.009)[1][-1] == pytest.approx(10.0)
-    slow = Clock()
-    assert paced(Given(*spans), 1, slow, cost=0.02)[1][-1] == pytest.approx(0.01 + 999 * 0.02)
-    assert len(slow.sleeps) == 1
-
-
-def test_a_gap_moves_the_schedule_instead_of_being_slept_through():
-    hour = 3_600_000_000
-    spans = [(0, 10_000), (500_000, 510_000), (hour, hour + 10_000), (hour + 10_000, hour + 20_000)]
-    assert paced(Given(*spans), 1, Clock())[1] == [0.01, 0.51, 0.51 + GAP_S + 0.01, 0.51 + GAP_S + 0.02]
-    ten = paced(Given(*spans), 10, Clock())[1]
-    assert ten == pytest.approx([0.001, 0.051, 0.051 + GAP_S + 0.001, 0.051 + GAP_S + 0.002])
-
-
-@pytest.mark.parametrize("speed", [None, "max"])
-def test_as_fast_as_possible_never_sleeps(speed):
-    clock = Clock()
-    spans = [(0, 10_000), (10**12, 10**12 + 10)]
-    assert paced(Given(*spans), speed, clock)[1] == [0, 0]
-    assert clock.sleeps == []
-
-
-def test_pace_changes_no_batch_and_lets_the_sensor_through(plain, tmp_path):
-    path = str(save(tmp_path / "a.plain", at(range(0, 100_000, 3))))
-    pace = Pace(Given((0, 1)), 7)
-    assert (pace.live, pace.size, pace.sent) == (True, (3, 4), 42)
-    direct = collect(Recording(path))
-    for speed in (0.5, 3, 1000, "max"):
-        got, _ = paced(Recording(path), speed, Clock())
-        assert spans(got) == spans(direct)
-        assert np.array_equal(joined(got), joined(direct))
-
-
-@pytest.mark.parametrize("speed", [0, -1, "fast", float("nan"), float("inf"), ""])
-def test_a_speed_is_a_factor_above_zero(speed):
-    with pytest.raises(ConfigError, match="is not a speed"):
-        Pace(Given(), speed)

@@ -251,11 +251,12 @@ import resource, sys
 from spikestream.files.stream import stream
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-first = next(stream(sys.argv[1], length_us=1000))
+assert sum(len(batch) for batch in stream(sys.argv[2])) == 100_000
 before = peak()
 count = sum(len(batch) for batch in stream(sys.argv[1], length_us=10_000))
 print(count, peak() - before)
 """
-    count, grown = (int(word) for word in python(code, plain, path, text=True).stdout.split())
+    small = save(tmp_path / "small.plain", at(range(100_000)))
+    count, grown = (int(word) for word in python(code, plain, path, small, text=True).stdout.split())
     assert count == 5_000_000
     assert grown < 16, f"{grown} MiB for a file of 62 MiB"

@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--sensor", metavar="LAYOUT", help="address layout of an AEDAT 2.0 file: dvs128, davis240, davis346, …")
     add("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
+    add("--time", metavar="POLICY", help="what becomes of a stamp that steps back: clamp (default), drop, fail")
     add("--format", help="format of the recording, where its content does not tell")
     add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
     add("--learn", action=argparse.BooleanOptionalAction, default=None, help="learn while running (default), or freeze")
@@ -68,7 +69,7 @@ def configure(options: argparse.Namespace) -> Config:
 
     config = read_config(options.config, options.sets, base=_base(options))
     sensor: dict[str, Any] = {"uri": options.source, "speed": options.speed, "layout": options.sensor}
-    sensor |= {"size": options.size, "format": options.format}
+    sensor |= {"size": options.size, "format": options.format, "time": options.time}
     config = with_value(config, "sensor", **{key: value for key, value in sensor.items() if value is not None})
     if options.filters:
         config = replace(config, filter=(*(parse_filter(text) for text in options.filters), *config.filter))

@@ -16,6 +16,8 @@ from spikestream.errors import RecordingError
 ALIASES = {"starttime_usec": "start_us", "endtime_usec": "stop_us", "class": "label"}
 HELD_OUT = 4
 """Without a ``split`` column the last quarter of the rows is the part nobody is taught."""
+LIMIT_US = 2**62
+"""Stream time is an int64 with room to add to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,10 @@ def read_labels(path: str | Path) -> list[LabelRow]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise RecordingError(f"cannot read the labels: {reason}", file=str(path)) from error
-    lines = list(csv.reader(text.splitlines()))
+    try:
+        lines = list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise RecordingError(f"the labels are no CSV: {error}", file=str(path)) from error
     header = [ALIASES.get(name.strip().lower(), name.strip().lower()) for name in (lines[0] if lines else [])]
     if not {"start_us", "stop_us", "label"} <= set(header):
         raise RecordingError(
@@ -54,12 +59,12 @@ def read_labels(path: str | Path) -> list[LabelRow]:
 
 def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> LabelRow:
     cells = dict(zip(header, (cell.strip() for cell in line), strict=False))
-    split = cells.get("split", "train")
+    split = cells.get("split", "") if "split" in header else "train"
     try:
         row = LabelRow(int(cells["start_us"]), int(cells["stop_us"]), cells["label"], split == "test")
     except (KeyError, ValueError) as error:
         raise RecordingError(f"line {number} of the labels is not understood: {error}", file=str(path)) from error
-    if row.start >= row.stop or not row.label or split not in ("train", "test"):
+    if not -LIMIT_US <= row.start < row.stop <= LIMIT_US or not row.label or split not in ("train", "test"):
         raise RecordingError(
             f"line {number} of the labels makes no sense",
             file=str(path),

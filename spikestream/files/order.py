@@ -45,7 +45,8 @@ class Order:
     def feed(self, events: Array) -> Iterator[Array]:
         """Yield the events (n,) EVENT as the policy leaves them.
 
-        Raises `RecordingError`, after the good ones, for a stamp outside of [-2^62, 2^62) µs and for what ``fail`` refuses.
+        Raises `RecordingError`, after the good ones, for a stamp outside of [-2^62, 2^62) µs, and for what ``fail``
+        refuses.
         """
         if not len(events):
             return

@@ -90,7 +90,7 @@ class Decoder:
                 offset=self._fed - len(self._rest),
                 expected="5 bytes",
                 found=f"{len(self._rest)}",
-                remedy="convert --partial keeps the events before it",
+                remedy="the events before it are read; for the others fetch the file again",
             )
 
 
@@ -103,7 +103,7 @@ class Encoder:
     def feed(self, events: Array) -> bytes:
         """Return 5 bytes for each event (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
         t, x, y = events["t"], events["x"], events["y"]
-        self._refuse((t < 0) | (t >= LIMIT_US), events, f"0 <= t < {LIMIT_US:,} µs", "--t0 zero, or write .aedat4")
+        self._refuse((t < 0) | (t >= LIMIT_US), events, f"0 <= t < {LIMIT_US:,} µs", "let t start at 0, or use .aedat4")
         self._refuse((x > 255) | (y > 255), events, "x and y <= 255", "write .aedat4, or crop first")
         self._refuse(y == OVERFLOW_Y, events, "y other than 240, which means a time overflow", "write .aedat4")
         out = np.empty((len(events), BYTES), np.uint8)

@@ -4,10 +4,12 @@ Equations, voltages in units of weight, relative to rest:
 
     between ticks   v_j <- v_j exp(-dt/tau_m),   theta_j <- theta_j exp(-dt/tau_theta)
     input spike i   v_j <- v_j + w_ij,           x_i <- 1, decaying as exp(-t/tau_plus)  (nearest-spike trace)
-    the winner b    is the free neuron farthest above v_thresh + theta; it alone fires
+    a clamped one   has v_j = v_reset for tau_refrac after its spike, and cannot fire
+    the winner b    is the free neuron farthest above v_thresh + theta, the first of equals; it alone fires
     its rivals      v_j <- max(v_j - inhibition, -v_floor)
     the winner      v_b <- v_reset, theta_b <- theta_b + theta_plus, and for all i
-                    w_ib <- w_ib + rate_b (x_i - w_ib),  then column b is scaled to Euclidean length w_norm
+                    w_ib <- min(w_ib, w_max),  w_ib <- w_ib + rate_b (x_i - w_ib),
+                    then column b is scaled to Euclidean length w_norm
                     rate_b = rate_end + (rate_start - rate_end) / (1 + wins_b / wins_half)
 
 Order inside one tick: decay, deliver input, integrate, clamp refractory neurons, fire, inhibit, learn. The traces hold
@@ -211,8 +213,10 @@ def run(
 
 def rest(params: Params, s: State, ticks: int, tick_us: int, adapting: bool) -> None:
     """Let ``ticks`` ticks of silence pass in closed form, in place; a neuron still above threshold does not fire."""
-    elapsed_ms = ticks * tick_us / 1000
-    s.v[:] *= np.float32(np.exp(-elapsed_ms / params.tau_m_ms))
+    tick_ms = tick_us / 1000
+    clamped = np.minimum(s.refrac, ticks)
+    s.v[clamped > 0] = params.v_reset
+    s.v[:] *= np.exp(-(ticks - clamped) * tick_ms / params.tau_m_ms).astype(np.float32)
     if adapting:
-        s.theta[:] *= np.float32(np.exp(-elapsed_ms / params.tau_theta_ms))
-    np.maximum(s.refrac - ticks, 0, out=s.refrac)
+        s.theta[:] *= np.float32(np.exp(-ticks * tick_ms / params.tau_theta_ms))
+    s.refrac[:] -= clamped

@@ -34,6 +34,7 @@ class Pace:
         self._clock = clock
         self._sleep = sleep
         self.sent = 0
+        self.held = 0  # rows of the batch that waits for its time
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -60,7 +61,9 @@ class Pace:
             begun -= max(0.0, (batch.start - now) * scale - GAP_S)
             delay = begun + (batch.stop - origin) * scale - self._clock()
             if delay > 0:
+                self.held = len(batch)
                 await self._sleep(delay)
+                self.held = 0
             now = batch.stop
             self.sent += len(batch)
             yield batch

@@ -15,15 +15,16 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic_ns
 from typing import Protocol
 
 import numpy as np
 
-from spikestream.batch import SPIKE, Batch, Command, Decisions, Sound, Spikes, no_events
+from spikestream.batch import SPIKE, Batch, Command, Decisions, Sound, Spikes, Window, no_events
 from spikestream.pipeline import Hop, Pipeline
 from spikestream.sensors.base import Sensor
+from spikestream.sensors.pace import Pace
 from spikestream.service.channel import Channel
 from spikestream.service.hub import Hub
 from spikestream.wire import Gap, kind_of
@@ -121,8 +122,7 @@ class Engine:
         self._lock = threading.Lock()
         self._busy = threading.Lock()
         self._slots = threading.Semaphore(HANDED_OVER)
-        self._stopping = False
-        self._refused = 0  # rows of a batch that came while it was being stopped
+        self.stopping = False
         self._pump: asyncio.Task[None] | None = None
 
     def command(self, command: Command) -> None:
@@ -141,7 +141,7 @@ class Engine:
 
     def stop(self) -> None:
         """Take nothing more from the sensor; what was taken is still run and published."""
-        self._stopping = True
+        self.stopping = True
         if self._pump is not None:
             self._pump.cancel()
 
@@ -156,6 +156,8 @@ class Engine:
         self.progress.started_ns = monotonic_ns()
         self._pump = asyncio.create_task(self._take())
         self._pump.add_done_callback(lambda _: self.channel.close())
+        if self.stopping:
+            self._pump.cancel()
         worker = asyncio.create_task(asyncio.to_thread(self._work, hand_over))
         try:
             await self._publish_all(results)
@@ -172,9 +174,15 @@ class Engine:
 
     def hops(self) -> list[Hop]:
         """Return the loss ledger from the sensor to the last subscriber."""
-        channel, made = self.channel, self.pipeline.made
+        channel, made, source = self.channel, self.pipeline.made, self.sensor
+        paced = (
+            [Hop("sensor to pace", source.sensor.sent, source.sent, held=source.held)]
+            if isinstance(source, Pace)
+            else []
+        )
         hops = [
-            Hop("sensor to channel", self.sensor.sent, channel.taken, dropped={"stopped": self._refused}),
+            *paced,
+            Hop("sensor to channel", source.sent, channel.taken),
             Hop("channel", channel.taken, channel.given, dropped={"overrun": channel.dropped}, held=channel.waiting),
             Hop("channel to pipeline", channel.given, self.pipeline.taken),
             *self.pipeline.hops(),
@@ -187,24 +195,22 @@ class Engine:
             hops.append(Hop(f"{name} to hub", rows, sum(published)))
         for one in ledger.subscribers:
             for topic, flow in one.flows.items():
+                everything = ledger.published[topic]
+                whole = flow.offered.messages == everything.messages  # it was there from the first to the last
+                rows = everything.rows if whole else flow.offered.rows
                 lost, held = {"slow": flow.dropped.rows}, flow.held.rows
-                hops.append(Hop(f"{topic} to {one.peer}", flow.offered.rows, flow.sent.rows, dropped=lost, held=held))
+                hops.append(Hop(f"{topic} to {one.peer}", rows, flow.sent.rows, dropped=lost, held=held))
         return hops
 
     async def _take(self) -> None:
         """Bring batches from the sensor to the channel."""
-        try:
-            async for batch in self.sensor.batches():
-                self._refused = len(batch)
-                if self._stopping:
-                    break
-                if self.sensor.live:
-                    self.channel.offer(batch)
-                else:
-                    await self.channel.put(batch)
-                self._refused = 0
-        finally:
-            self.channel.close()
+        async for batch in self.sensor.batches():
+            if self.sensor.live:
+                self.channel.offer(batch)
+            else:
+                await self.channel.put(batch)
+            if self.stopping:
+                break
 
     def _work(self, hand_over: Callable[[tuple[Batch, dict[str, Batch], int] | None], None]) -> None:
         """Run the pipeline on every batch of the channel: the body of the worker thread."""
@@ -219,7 +225,7 @@ class Engine:
             hand_over(None)
 
     def _run(self, batch: Batch, came_ns: int, hand_over: Callable[..., None]) -> None:
-        commands = self._due(batch.stop)
+        commands = [made for command in self._due(batch.stop) if (made := _in_time(command, self.pipeline.now))]
         with self._busy:
             outputs = self.pipeline(batch, commands)
         for watch in self._watch:
@@ -261,3 +267,15 @@ class Engine:
         for stage, made in outputs.items():
             if not isinstance(made, Sound):
                 hub.publish(f"{self.name}.{stage}.{kind_of(made)}", made)
+
+
+def _in_time(command: Command, now: int | None) -> Command | None:
+    """Return the command as it takes effect: one that comes too late at ``now``, so that a record of it says the same.
+
+    A mark that is wholly past is None.
+    """
+    if now is None or command.t >= now:
+        return command
+    if isinstance(command, Window):
+        return replace(command, start=now) if command.stop > now else None
+    return replace(command, t=now)

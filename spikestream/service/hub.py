@@ -120,7 +120,7 @@ class Hub:
             await asyncio.sleep(POLL_S)
 
     async def drain(self, timeout_s: float = 5.0) -> None:
-        """Return when every subscriber has been handed everything, or after `timeout_s` seconds."""
+        """Return when everything is handed over, or when nobody has taken anything for `timeout_s` seconds."""
         await _all(output.drain(timeout_s) for output in self.outputs)
 
     async def aclose(self) -> None:

@@ -18,6 +18,7 @@ from spikestream.pipeline import Hop, Pipeline
 from spikestream.sensors.base import Sensor, open_sensor, parse_uri
 from spikestream.sensors.pace import Pace
 from spikestream.sensors.record import Record, is_record
+from spikestream.sensors.recording import Recording
 from spikestream.service.engine import Engine, OutputHash
 from spikestream.service.hub import Hub
 from spikestream.service.record import Recorder
@@ -25,6 +26,8 @@ from spikestream.service.scoring import Scorer, commands_of, windows_of
 from spikestream.wire import Stats
 
 STATS_S = 1.0
+PATIENCE_S = 10.0
+"""How long a subscriber may take nothing, at the end, before it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Session:
         self.scorer = self._open_scorer()
         self.hash = OutputHash()
         self.started = asyncio.Event()
+        self.whole = False  # whether the sensor was read from its beginning to its end
         self.recorder = Recorder(job.record, self.pipeline.config) if job.record else None
         self.hub = Hub([open_output(url) for url in config.publish.urls], epoch=secrets.token_hex(8))
         self.engine = Engine(
@@ -84,10 +88,11 @@ class Session:
             stats = asyncio.create_task(self._stats())
             try:
                 await self.engine.run()
+                self.whole = not self.engine.stopping and self.job.from_us is None and self.job.to_us is None
             finally:
                 stats.cancel()
                 self._publish_stats()
-                await self.hub.drain()
+                await self.hub.drain(PATIENCE_S)
         finally:
             await self.hub.aclose()
             if self.recorder is not None:
@@ -100,8 +105,12 @@ class Session:
         return [f"{hop}" for hop in self.hops() if hop.missing()]
 
     def hops(self) -> list[Hop]:
-        """Return the loss ledger."""
-        return self.engine.hops()
+        """Return the loss ledger: of a recording read to its end from the decoder on, else from the sensor on."""
+        hops = self.engine.hops()
+        if self.whole and isinstance(self.sensor, Recording):
+            late = {"backward time": self.sensor.problems.get("dropped", 0)}
+            hops.insert(0, Hop("decoder to sensor", self.sensor.events, self.sensor.sent, dropped=late))
+        return hops
 
     def lost(self) -> int:
         """Return how many events, spikes and decisions were dropped or are missing, on the way to anyone."""
@@ -115,7 +124,7 @@ class Session:
         return {
             "events_in": self.engine.sensor.sent,
             "events_filtered": sum(account.filtered.values()),
-            "events_dropped": dropped + self.engine.channel.dropped,
+            "events_dropped": dropped + self.engine.channel.dropped + sum(self.hops()[0].dropped.values()),
             "spikes_out": self.pipeline.made["network"],
             "decisions": self.pipeline.made["readout"],
             "accuracy": scores.get("accuracy"),

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 NEURONS = ("lif",)
 RULES = ("stdp", "none")
 NO_TICK = -(2**62)
+MOST = 1e15
+"""No option is larger: in ticks it has to fit an int64."""
+MOST_TICKS = 1_000_000
+"""Of ``tau_plus_ms``: the traces are a table of 14 times as many."""
 
 
 def _params(options: Mapping[str, Any]) -> lif_stdp.Params:
@@ -31,8 +35,9 @@ def _params(options: Mapping[str, Any]) -> lif_stdp.Params:
     for key, value in options.items():
         if key not in known:
             raise ConfigError(f"unknown network option '{key}'", key=key, value=value, nearest=nearest(key, known))
-        if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-            raise ConfigError(f"network option {key} = {value!r} is not a number", key=key, value=value)
+        if isinstance(value, bool) or not isinstance(value, int if key == "seed" else int | float) or not abs(value) <= MOST:
+            text = f"network option {key} = {value!r} is not a number"
+            raise ConfigError(text, key=key, value=value, allowed=f"numbers up to {MOST:g}")
     params = replace(lif_stdp.Params(), **options)
     for key in ("tau_m_ms", "tau_theta_ms", "tau_plus_ms", "w_norm", "w_max", "wins_half"):
         if getattr(params, key) <= 0:
@@ -82,6 +87,10 @@ class Network:
         self.learning = learning
         self.account = Account(conserves=False)
         self._params = _params({**options, "seed": seed})
+        if self._params.tau_plus_ms * 1000 > MOST_TICKS * tick_us:
+            tau = self._params.tau_plus_ms
+            allowed = f"up to {MOST_TICKS:,} ticks"
+            raise ConfigError(f"tau_plus_ms = {tau} is out of range", key="tau_plus_ms", value=tau, allowed=allowed)
         self._coeffs = lif_stdp.design(self._params, tick_us)
         self._state = lif_stdp.init(axons, neurons, self._params, tick_us)
         self._next = NO_TICK  # the tick that runs next; none before the first batch
@@ -120,6 +129,7 @@ class Network:
         """Take the setting ``learn.enabled``; it counts from the first tick that starts at or after its time."""
         if isinstance(command, Setting) and command.key == "learn.enabled":
             self._switches.append((-(-command.t // self.tick_us), bool(command.value)))
+            self._switches.sort(key=lambda switch: switch[0])
             self._switch_due()
 
     def state(self) -> State:
@@ -138,6 +148,9 @@ class Network:
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take over what `state` returned; raises `ModelError` where it does not fit this network."""
         taken = take_over(self.state(), state, growing=("held_t", "held_axon", "switches"))
+        held, axon = len(taken["held_t"]), taken["held_axon"]
+        if len(axon) != held or np.any((axon < 0) | (axon >= self.axons)) or taken["last"].max() > taken["next"]:
+            raise ModelError("the saved state contradicts itself: spikes on no axon, or later than its time")
         self._next, self.learning = int(taken["next"]), bool(taken["learning"])
         self._held = Spikes(0, 0, taken["held_t"], taken["held_axon"])
         self._switches = [(int(tick), bool(on)) for tick, on in taken["switches"]]

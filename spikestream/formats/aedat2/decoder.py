@@ -151,5 +151,5 @@ class Decoder:
                 offset=self._fed - len(self._rest),
                 expected=f"{BYTES} bytes",
                 found=f"{len(self._rest)}",
-                remedy="spikestream convert --partial keeps the events before it",
+                remedy="the events before it are read; for the others fetch the file again",
             )

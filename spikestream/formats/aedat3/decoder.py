@@ -111,7 +111,7 @@ class Decoder:
                 offset=where,
                 expected=expected,
                 found=f"{len(self._rest)}",
-                remedy="convert --partial keeps the events before it",
+                remedy="the events before it are read; for the others fetch the file again",
             )
 
     def _headed(self) -> None:

@@ -77,7 +77,7 @@ class Decoder:
         if self._header is None:
             what = "the recording ends inside its header" if at else "the recording is empty"
             raise RecordingError(what, offset=at, remedy="fetch or export it again: it holds no events")
-        remedy = "convert --partial keeps the events before it"
+        remedy = "the events before it are read; for the others fetch the file again"
         if self._packet is not None:
             expected, found = f"{self._packet.size:,} bytes", f"{at - self._packet.at - 8:,}"
             what = "the recording is cut inside a packet"

@@ -34,7 +34,7 @@ class Output(Protocol):
         ...
 
     async def drain(self, timeout_s: float) -> None:
-        """Return when everything is handed over, or after `timeout_s` seconds."""
+        """Return when everything is handed over, or when nobody has taken anything for `timeout_s` seconds."""
         ...
 
     async def aclose(self) -> None:

@@ -1,0 +1,62 @@
+# make setup | demo | test | lint | types | check | bench | peers | clean
+# Everything that is installed lands in .venv/; `make PYTHON=python3.12 setup` chooses the interpreter.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP ?= $(BIN)/python -m pip
+ARGS ?=
+
+CODE := $(wildcard spikestream tests plugins benchmarks recordings)
+BENCHMARKS := $(shell grep -ls __main__ benchmarks/*.py)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo test lint types check bench peers clean
+
+setup: $(VENV)/setup.stamp
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("spikestream needs Python 3.11, 3.12 or 3.13, $(PYTHON) is %d.%d: make PYTHON=python3.12 ..." % v)'
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) cannot make environments: install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/setup.stamp: pyproject.toml plugins/blinker/pyproject.toml | $(BIN)/python
+	$(PIP) install -q -e '.[dev]'
+	$(PIP) install -q -e plugins/blinker
+	@touch $@
+
+# Other people's decoders, for tests only: see [project.optional-dependencies] in pyproject.toml.
+$(VENV)/oracles.stamp: $(VENV)/setup.stamp
+	$(PIP) install -q -e '.[oracles]'
+	@touch $@
+
+demo: setup
+	$(BIN)/spikestream demo
+
+# make test ARGS='-k aedat' runs a part of them.
+test: $(VENV)/oracles.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: setup
+	$(BIN)/mypy
+	$(BIN)/mypy plugins/blinker/src
+
+check: lint types test
+
+bench: setup
+	@test -n "$(BENCHMARKS)" || echo "there are no benchmarks"
+	@for one in $(BENCHMARKS); do echo "== $$one"; $(BIN)/python $$one --quick || exit 1; done
+
+# Systems that benchmarks compare with and that cannot live in .venv/.
+peers: setup
+	@if [ -f benchmarks/peers.sh ]; then bash benchmarks/peers.sh; else echo "no benchmark needs a peer of its own environment"; fi
+
+clean:
+	rm -rf $(VENV) .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

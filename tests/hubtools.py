@@ -1,0 +1,73 @@
+"""A hub over real sockets, and what the tests publish on it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from spikestream.batch import EVENT, Events, Spikes
+from spikestream.outputs.tcp import Tcp
+from spikestream.service.hub import Hub
+
+LOCAL = "127.0.0.1:0"
+TOPIC = "main.filter.events"
+KIB = 1 << 10
+
+
+def run(work, seconds=50):
+    """Run a coroutine to its end; what hangs fails."""
+
+    async def limited():
+        async with asyncio.timeout(seconds):
+            return await work
+
+    return asyncio.run(limited())
+
+
+@asynccontextmanager
+async def serving(*outputs):
+    """Yield a hub that has started, and close it at the end."""
+    hub = Hub(outputs or [Tcp(LOCAL)], epoch="5eed")
+    await hub.start()
+    try:
+        yield hub
+    finally:
+        await hub.aclose()
+
+
+def events(start, count=1_000):
+    """Return events one µs apart."""
+    data = np.zeros(count, EVENT)
+    data["t"] = start + np.arange(count)
+    data["x"] = data["t"] % 100
+    return Events(start, start + max(1, count), data, (128, 128))
+
+
+def tiny(seq):
+    """Return one spike at that µs."""
+    return Spikes(seq, seq + 1, np.array([seq]), np.array([seq % 7], np.int32))
+
+
+async def turns(count=20):
+    """Let the loop turn a few times."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def fill(hub, publish, most=20_000):
+    """Publish until a connection has something in its queue; return how many messages that took."""
+    for count in range(most):
+        publish(count)
+        await turns(2)
+        held = [f.held.messages for d in hub.ledger().subscribers for f in d.flows.values()]
+        if any(held):
+            return count + 1
+    raise AssertionError("the kernel took everything")
+
+
+def account(hub, peer_index=0):
+    """Return (offered, sent, dropped, held) messages of one subscriber."""
+    (flow,) = hub.ledger().subscribers[peer_index].flows.values()
+    return flow.offered.messages, flow.sent.messages, flow.dropped.messages, flow.held.messages
