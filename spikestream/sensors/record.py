@@ -69,19 +69,19 @@ class Record:
             batch = Events(message.start, message.stop, message.data, message.size)
             if start and batch.stop <= start:
                 continue
-            rest = cut(batch, start)[1] if start > batch.start else batch
+            rest = cut(batch, start)[1] if start and start > batch.start else batch
             self.sent += len(rest)
             yield rest
 
     def _look(self, told: list[Mapping[str, Any]]) -> None:
         """Read what has to be known before the first batch, adding to ``told`` what each command says."""
         for message in self._messages():
-            if message.topic == "record.config.stats":
+            if message.kind == "stats" and message.topic == "record.config.stats":
                 self.config = dict(message.data)
-            elif message.topic == "record.commands.stats":
+            elif message.kind == "stats" and message.topic == "record.commands.stats":
                 told.append(message.data)
             elif self.size is None and message.kind == "events":
-                self.size = message.batch().size  # type: ignore[union-attr]
+                self.size = message.size
 
     def _command(self, told: Mapping[str, Any]) -> Command:
         values = dict(told)

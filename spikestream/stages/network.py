@@ -35,7 +35,8 @@ def _params(options: Mapping[str, Any]) -> lif_stdp.Params:
     for key, value in options.items():
         if key not in known:
             raise ConfigError(f"unknown network option '{key}'", key=key, value=value, nearest=nearest(key, known))
-        if isinstance(value, bool) or not isinstance(value, int if key == "seed" else int | float) or not abs(value) <= MOST:
+        kind = int if key == "seed" else int | float
+        if isinstance(value, bool) or not isinstance(value, kind) or not abs(value) <= MOST:
             text = f"network option {key} = {value!r} is not a number"
             raise ConfigError(text, key=key, value=value, allowed=f"numbers up to {MOST:g}")
     params = replace(lif_stdp.Params(), **options)

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from spikestream.batch import Array, Batch, Command, Decision, Decisions, Label, Setting, Spikes, Window, first_at
-from spikestream.errors import ConfigError, SpikestreamError
+from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.stages.base import Account, State, take_over
 
 WINDOWS = ("grid", "marked")
+LONG_AGO = -(2**63)
 
 
 class Readout:
@@ -45,8 +46,8 @@ class Readout:
         self._votes = np.zeros((0, neurons))
         self._seen = np.zeros(0, np.int64)
         self._counts = np.zeros(neurons, np.int64)  # of the window under way
-        self._now = 0
-        self._heard = -(2**63)  # the end of the last batch: where a gap began
+        self._now = LONG_AGO
+        self._heard = LONG_AGO  # the end of the last batch: where a gap began
         self._marks: list[Window] = []
         self._past: list[tuple[Window, Array]] = []
         self._waiting: list[Label | Setting] = []
@@ -55,15 +56,20 @@ class Readout:
         """Count the spikes of the batch and return the decisions of the windows that end by ``batch.stop``."""
         if not isinstance(batch, Spikes):
             raise SpikestreamError(f"the readout takes spikes, not {type(batch).__name__}")
+        if len(batch) and not 0 <= batch.axon.min() <= batch.axon.max() < len(self._counts):
+            raise ModelError(f"neurons {batch.axon.min()}..{batch.axon.max()} do not fit {len(self._counts)}")
         self._now = batch.start
         rows = []
         while (window := self._window()) is not None and window.start < batch.stop:
-            self._count(batch, max(window.start, self._now), min(window.stop, batch.stop))
+            self._now = max(self._now, window.start)
+            self._apply_due()
+            self._count(batch, self._now, min(window.stop, batch.stop))
             self._now = min(window.stop, batch.stop)
             if window.stop > batch.stop:
                 break
             rows.append(self._close(window))
         self._now = self._heard = batch.stop
+        self._apply_due()
         self.account.taken += len(batch)
         self.account.given += len(rows)
         return Decisions(batch.start, batch.stop, tuple(rows))
@@ -77,21 +83,23 @@ class Readout:
             rows.append(self._close(window))
         self._marks = [mark for mark in self._marks if mark.stop > stop]
         self._now = stop
-        self._apply_waiting()
+        window = self._window()
+        if window is not None:  # what is due when it begins, in the gap or at its end, is in force in it
+            self._now = max(start, min(window.start, stop))
+        self._apply_due()
+        self._now = stop
         self.account.given += len(rows)
         return Decisions(start, stop, tuple(rows))
 
     def command(self, command: Command) -> None:
         """Take a label, a mark, or the setting ``learn.enabled``."""
         if isinstance(command, Window):
-            if self.windows == "marked" and (not self._marks or command.start >= self._marks[-1].stop):
+            begin = max(command.start, self._now)
+            if self.windows == "marked" and begin < command.stop and command.start >= self._last_mark():
                 self._marks.append(command)
-            return
-        if isinstance(command, Label) or command.key == "learn.enabled":
+        elif isinstance(command, Label) or command.key == "learn.enabled":
             self._waiting.append(command)
-            window = self._window()
-            if window is None or window.start >= max(command.t, self._now):
-                self._apply_waiting()
+            self._apply_due()
 
     def state(self) -> State:
         """Return copies of votes, labels, counts, kept windows and what waits for the window under way to end."""
@@ -119,6 +127,8 @@ class Readout:
         own = self.state()
         growing = tuple(key for key in own if key not in ("now", "learning", "counts"))
         taken = take_over(own, state, growing)
+        if not _agree(taken):
+            raise ModelError("the saved state contradicts itself: of what belongs together some is missing")
         self._now, self.learning = int(taken["now"]), bool(taken["learning"])
         self._heard = self._now
         self._labels = [str(name) for name in taken["labels"]]
@@ -138,6 +148,9 @@ class Readout:
         start = self._now // self.window_us * self.window_us
         return Window(start, start + self.window_us)
 
+    def _last_mark(self) -> int:
+        return self._marks[-1].stop if self._marks else LONG_AGO
+
     def _count(self, batch: Spikes, start: int, stop: int) -> None:
         inside = batch.axon[first_at(batch.t, start) : first_at(batch.t, stop)]
         self._counts += np.bincount(inside, minlength=len(self._counts))
@@ -149,7 +162,6 @@ class Readout:
         )
         self._counts = np.zeros_like(self._counts)
         self._marks = self._marks[1:]
-        self._apply_waiting()
         return decision
 
     def _decide(self, window: Window) -> Decision:
@@ -164,13 +176,17 @@ class Readout:
         named = tuple(zip(self._labels, (float(score) for score in scores), strict=True))
         return Decision(window.start, window.stop, self._labels[best], float(scores[best]) / total, named, evidence)
 
-    def _apply_waiting(self) -> None:
-        for command in self._waiting:
+    def _apply_due(self) -> None:
+        window = self._window()
+        if window is not None and window.start < self._now:
+            return
+        due = [command for command in self._waiting if command.t <= self._now]
+        self._waiting = [command for command in self._waiting if command.t > self._now]
+        for command in sorted(due, key=lambda command: command.t):
             if isinstance(command, Setting):
                 self.learning = bool(command.value)
             elif self.learning:
                 self._learn(command)
-        self._waiting = []
 
     def _learn(self, label: Label) -> None:
         covered = [counts for window, counts in self._past if label.start <= window.start and window.stop <= label.stop]
@@ -183,3 +199,14 @@ class Readout:
             c = self._labels.index(label.label)
             self._seen[c] += 1
             self._votes[c] += (counts - self._votes[c]) * max(1 / self._seen[c], self.memory)
+
+
+def _agree(taken: Mapping[str, Array]) -> bool:
+    length = {key: len(value) for key, value in taken.items() if value.ndim}
+    labels = int(taken["waiting_is_label"].sum())
+    return (
+        length["labels"] == length["votes"] == length["seen"]
+        and length["past"] == length["past_counts"]
+        and labels == length["waiting_labels"] == length["waiting_times"]
+        and length["waiting_is_label"] == labels + length["waiting_settings"]
+    )
