@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def save(path: str | Path, pipeline: Pipeline) -> None:
     except OSError as error:
         raise ModelError(f"cannot write the model {target}: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)  # there only if it has not become the model
+        with suppress(OSError):  # there only if it has not become the model
+            temporary.unlink()
 
 
 def load(path: str | Path) -> Pipeline:
@@ -77,10 +79,10 @@ def load(path: str | Path) -> Pipeline:
     meta, state = _read(Path(path))
     try:
         pipeline = build(_config(path, meta))
-    except ConfigError as error:
-        raise ModelError(f"the model {path} has a configuration nothing can be built from: {error}") from error
-    for name, stage in pipeline.stages.items():
-        stage.restore({key.partition("/")[2]: value for key, value in state.items() if key.startswith(f"{name}/")})
+        for name, stage in pipeline.stages.items():
+            stage.restore({key.partition("/")[2]: value for key, value in state.items() if key.startswith(f"{name}/")})
+    except (ConfigError, ModelError) as error:
+        raise ModelError(f"the model {path} does not fit itself: {error}") from error
     pipeline.now = meta["now"]
     return pipeline
 

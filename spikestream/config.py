@@ -183,7 +183,7 @@ def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = Non
     options = {**{f.name: getattr(net, f.name) for f in dataclasses.fields(net)}, **rates}
     try:
         network = Network(address.axons, rule=learn.rule, learning=learn.enabled, **options)
-    except MemoryError as error:
+    except (MemoryError, ValueError) as error:  # numpy: more than there is, or more than it can count
         text = f"{net.neurons:,} neurons on {address.axons:,} axons do not fit the memory of this machine"
         raise ConfigError(
             text, key="network.neurons", value=net.neurons, remedy="fewer neurons, or a coarser downsample filter"

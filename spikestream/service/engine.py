@@ -165,7 +165,8 @@ class Engine:
             await asyncio.gather(self._pump, return_exceptions=True)
         finally:
             self._pump.cancel()
-            self._slots.release(1 << 20)  # where publishing failed, the worker must not wait for it
+            # Where publishing failed, the worker must not wait for it; the channel holds fewer batches than that.
+            self._slots.release(1 << 10)
             # The caller saves the pipeline next: until the worker has ended, it is not still.
             await asyncio.gather(self._pump, worker, return_exceptions=True)
             self.progress.ended_ns = monotonic_ns()
@@ -175,13 +176,10 @@ class Engine:
     def hops(self) -> list[Hop]:
         """Return the loss ledger from the sensor to the last subscriber."""
         channel, made, source = self.channel, self.pipeline.made, self.sensor
-        paced = (
-            [Hop("sensor to pace", source.sensor.sent, source.sent, held=source.held)]
-            if isinstance(source, Pace)
-            else []
-        )
-        hops = [
-            *paced,
+        hops = []
+        if isinstance(source, Pace):
+            hops.append(Hop("sensor to pace", source.sensor.sent, source.sent, held=source.held))
+        hops += [
             Hop("sensor to channel", source.sent, channel.taken),
             Hop("channel", channel.taken, channel.given, dropped={"overrun": channel.dropped}, held=channel.waiting),
             Hop("channel to pipeline", channel.given, self.pipeline.taken),

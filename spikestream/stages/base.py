@@ -82,6 +82,7 @@ def take_over(own: State, saved: Mapping[str, Array], growing: tuple[str, ...] =
         theirs = saved[key]
         skip = 1 if key in growing else 0
         same = mine.ndim == theirs.ndim and mine.shape[skip:] == theirs.shape[skip:]
-        if not same or (mine.dtype != theirs.dtype and mine.dtype.kind != "U"):
+        texts = mine.dtype.kind == theirs.dtype.kind == "U"
+        if not same or not (texts or mine.dtype == theirs.dtype):
             raise ModelError(f"saved '{key}' is {theirs.dtype}{theirs.shape}, here it is {mine.dtype}{mine.shape}")
     return {key: np.array(saved[key]) for key in own}

@@ -41,7 +41,7 @@ def _params(options: Mapping[str, Any]) -> lif_stdp.Params:
             raise ConfigError(text, key=key, value=value, allowed=f"numbers up to {MOST:g}")
     params = replace(lif_stdp.Params(), **options)
     for key in ("tau_m_ms", "tau_theta_ms", "tau_plus_ms", "w_norm", "w_max", "wins_half"):
-        if getattr(params, key) <= 0:
+        if np.float32(getattr(params, key)) <= 0:  # as the kernel sees it
             raise ConfigError(f"{key} = {getattr(params, key)} is out of range", key=key, allowed="numbers above 0")
     for key in ("tau_refrac_ms", "inhibition", "v_floor", "theta_plus", "rate_start", "rate_end", "seed"):
         if getattr(params, key) < 0:
