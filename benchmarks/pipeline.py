@@ -1,10 +1,10 @@
-"""File → filters → network with STDP → publish → one subscriber in another process: events a second, and who takes them.
+"""File → filters → network with STDP → publish → one subscriber: events a second, and who takes them.
 
     python benchmarks/pipeline.py [--quick]
 
-Input: a noisy blob moving over 128x128 pixels, a million events a second (workload W2 of the network benchmarks, at its
-highest rate), written as AEDAT 4 with LZ4. Every run goes through the public session, as `spikestream replay --speed max
---publish` does. Beside it, in the same run, what other programs take to decode the same file and do nothing with it.
+Input: a noisy blob moving over 128x128 pixels, a million events a second, as AEDAT 4 with LZ4. Every run goes through
+the public session, as `spikestream replay --speed max --publish` does, with a subscriber in another process. Beside it,
+in the same run, what other programs take to decode the same file and do nothing with it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import spikestream as ss
 from spikestream.batch import EVENT, Events
 from spikestream.config import from_tables
 from spikestream.service.session import Job, Session, warm_up
+from spikestream.wire import Outgoing, kind_of
 
 SIDE = 128
 RATE_HZ = 1_000_000
@@ -73,8 +74,8 @@ def whole_run(path: Path, neurons: int, scratch: Path) -> Session:
 
 
 def shares(path: Path, neurons: int) -> dict[str, float]:
-    """Return the CPU seconds of each part of the chain, one after the other in one thread."""
-    spent = dict.fromkeys(("decode", "filter", "address", "network", "readout"), 0.0)
+    """Return the CPU seconds of each part of the chain, one after the other in one thread; publish is the encoding."""
+    spent = dict.fromkeys(("decode", "filter", "address", "network", "readout", "publish"), 0.0)
     pipeline = ss.build(tables(path, neurons), (SIDE, SIDE))
     batches = ss.stream(path)
     while True:
@@ -86,7 +87,10 @@ def shares(path: Path, neurons: int) -> dict[str, float]:
         for name, stage in pipeline.stages.items():
             began = time.thread_time()
             flowing = stage(flowing)
-            spent[name] += time.thread_time() - began
+            now = time.thread_time()
+            spent[name] += now - began
+            _ = Outgoing(f"main.{name}.{kind_of(flowing)}", kind_of(flowing), 0, 0, flowing).frame
+            spent["publish"] += time.thread_time() - now
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -114,44 +118,60 @@ def peers(path: Path) -> dict[str, Callable[[], object]]:
     return found
 
 
+def speed(path: Path, seconds: float, rounds: int) -> dict[str, float]:
+    """Print what the whole chain reaches, and return its real-time factors."""
+    kept: dict[int, dict[str, float]] = {}
+
+    def one(neurons: int, scratch: str) -> float:
+        session = whole_run(path, neurons, Path(scratch))
+        kept[neurons] = session.summary()
+        return float(session.engine.progress.realtime_factor())
+
+    with tempfile.TemporaryDirectory(prefix="spikestream-") as scratch:
+        factors = medians(rounds, {str(n): lambda n=n: one(n, scratch) for n in NEURONS})
+    rows = [["neurons", "x real time", "events/s", "events/s into network", "spikes out/s"]]
+    for n in NEURONS:
+        factor = factors[str(n)]
+        passed = (kept[n]["events_in"] - kept[n]["events_filtered"]) / seconds
+        rows.append([str(n), f"{factor:.2f}", f"{factor * RATE_HZ:,.0f}", f"{factor * passed:,.0f}"])
+        rows[-1].append(f"{kept[n]['spikes_out'] / seconds:,.0f}")
+    print(table(rows) + "\n")
+    return {f"realtime_factor_{n}_neurons": factors[str(n)] for n in NEURONS}
+
+
+def show_shares(path: Path) -> None:
+    """Print who takes the CPU time."""
+    parts = {n: shares(path, n) for n in NEURONS}
+    whole = {n: sum(part.values()) for n, part in parts.items()}
+    rows = [["CPU share", *(f"{n} neurons" for n in NEURONS)]]
+    rows += [[name, *(f"{parts[n][name] / whole[n]:.1%}" for n in NEURONS)] for name in parts[NEURONS[0]]]
+    print(table(rows) + "\n")
+
+
+def decoding(path: Path, events: int, rounds: int) -> dict[str, float]:
+    """Print what decoding alone takes, ours and others', and return the ratios of their CPU time to ours."""
+    contestants = {"spikestream": lambda: sum(len(batch) for batch in ss.stream(path)), **peers(path)}
+    spent = medians(rounds, {name: lambda call=call: timed(call) for name, call in contestants.items()})
+    rows = [["decoding alone", "events/s of CPU"], *([name, f"{events / cpu:,.0f}"] for name, cpu in spent.items())]
+    print(table(rows))
+    return {f"decode_vs_{name}": spent[name] / spent["spikestream"] for name in spent if name != "spikestream"}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="two seconds of stream and one round instead of ten and three"
-    )
-    quick = parser.parse_args().quick
-    seconds, rounds = (2.0, 1) if quick else (10.0, 3)
+    parser.add_argument("--quick", action="store_true", help="2 s of stream and one round instead of 10 s and three")
+    seconds, rounds = (2.0, 1) if parser.parse_args().quick else (10.0, 3)
     warm_up()
-    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="spikestream-") as scratch:
         path = Path(scratch) / "blob.aedat4"
         events = ss.write(path, moving_blob(seconds))
-        print(
-            f"{events:,} events in {seconds:.0f} s over {SIDE}x{SIDE} pixels, {path.stat().st_size / 1e6:.0f} MB of AEDAT 4\n"
-        )
+        megabytes = path.stat().st_size / 1e6
+        print(f"{events:,} events in {seconds:.0f} s over {SIDE}x{SIDE} pixels, {megabytes:.0f} MB of AEDAT 4\n")
         shares(path, 1)  # compiles and warms everything that is timed below
-        kept = {n: whole_run(path, n, Path(scratch)).summary() for n in NEURONS}
-        runs = {n: lambda n=n: whole_run(path, n, Path(scratch)).engine.progress.realtime_factor() for n in NEURONS}
-        factors = medians(rounds, {str(n): run for n, run in runs.items()})
-        rows = [["neurons", "x real time", "events/s", "events/s into network", "spikes out/s"]]
-        for n in NEURONS:
-            factor, one = factors[str(n)], kept[n]
-            passed = (one["events_in"] - one["events_filtered"]) / seconds
-            rows.append([str(n), f"{factor:.2f}", f"{factor * RATE_HZ:,.0f}", f"{factor * passed:,.0f}"])
-            rows[-1].append(f"{one['spikes_out'] / seconds:,.0f}")
-            figures[f"realtime_factor_{n}_neurons"] = factor
-        print(table(rows) + "\n")
-        parts = {n: shares(path, n) for n in NEURONS}
-        rows = [["CPU share", *(f"{n} neurons" for n in NEURONS)]]
-        for name in parts[NEURONS[0]]:
-            rows.append([name, *(f"{parts[n][name] / sum(parts[n].values()):.1%}" for n in NEURONS)])
-        print(table(rows) + "\n")
-        contestants = {"spikestream": lambda: sum(len(batch) for batch in ss.stream(path)), **peers(path)}
-        spent = medians(rounds, {name: lambda call=call: timed(call) for name, call in contestants.items()})
-        rows = [["decoding alone", "events/s of CPU"], *([name, f"{events / cpu:,.0f}"] for name, cpu in spent.items())]
-        print(table(rows))
-        figures |= {f"decode_vs_{name}": spent[name] / spent["spikestream"] for name in spent if name != "spikestream"}
+        figures = speed(path, seconds, rounds)
+        show_shares(path)
+        figures |= decoding(path, events, rounds)
     finish(figures, {"realtime_factor_100_neurons": 1.0})
 
 
