@@ -110,18 +110,32 @@ def test_a_live_sensor_never_waits_and_loses_its_oldest(limits, kept):
 
 
 def test_get_waits_for_a_batch_and_ends_when_closed():
+    async def waits(channel):
+        """Return a `get` that has been begun in another thread, long enough ago to wait by now."""
+        begun = threading.Event()
+
+        def get():
+            begun.set()
+            return channel.get()
+
+        task = asyncio.create_task(asyncio.to_thread(get))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        for _ in range(2_000):
+            await asyncio.sleep(0)
+        assert not task.done()
+        return task
+
     async def work():
         channel = Channel()
-        first = asyncio.create_task(asyncio.to_thread(channel.get))
-        assert await blocked(first)
+        first = await waits(channel)
         channel.offer(rows(0, 2))
         assert len((await first)[0]) == 2
-        second = asyncio.create_task(asyncio.to_thread(channel.get))
-        assert await blocked(second)
+        second = await waits(channel)
         channel.close()
         assert await second is None
 
-    run(work())
+    run(work(), 20)
 
 
 def test_batches_are_stamped_in_the_order_they_came():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from spikestream import checks, registry
 from spikestream.batch import EVENT, Array, Batch, Events, Label, Setting, Spikes, Window, cut
 from spikestream.checks.running import Taught
+from spikestream.config import Config
+from spikestream.service.record import Recorder
 
 SIZE = (16, 12)
 MEMORY = 1 << 20
@@ -116,13 +120,37 @@ def test_the_stages_are_given_something_to_do(name: str):
         assert {row.label for row in answer.rows} == {None, "a", "b"}
 
 
-@pytest.mark.parametrize("law", LAWS["sensors"])
-@pytest.mark.parametrize("name", sorted(built_in("formats")))
-def test_recordings_keep_the_laws_of_sensors(name: str, law: str, tmp_path: Path):
-    path = tmp_path / f"recording{registry.load('formats', name).suffixes[0]}"
+def a_recording(name: str, folder: Path) -> Callable[[], Any]:
+    path = folder / f"recording{registry.load('formats', name).suffixes[0]}"
     path.write_bytes(encoded(name))
-    recording = registry.load("sensors", "file")
-    dict(checks.sensor(lambda: recording(str(path), size=SIZE, length_us=7_000)))[law]()
+    return lambda: registry.load("sensors", "file")(str(path), size=SIZE, length_us=7_000)
+
+
+def a_record(folder: Path) -> Callable[[], Any]:
+    path = str(folder / "record.ssp")
+
+    async def record() -> None:
+        recorder = Recorder(path, Config())
+        await recorder.start()
+        for number, batch in enumerate(in_batches(EVENTS, 4_700)):
+            if number != 3:  # a gap
+                recorder(batch, [], {})
+        await recorder.aclose()
+
+    asyncio.run(record())
+    return lambda: registry.load("sensors", "record")(path)
+
+
+SENSORS: dict[str, Callable[[Path], Callable[[], Any]]] = {
+    **{f"file-{name}": partial(a_recording, name) for name in sorted(built_in("formats"))},
+    "record": a_record,
+}
+
+
+@pytest.mark.parametrize("law", LAWS["sensors"])
+@pytest.mark.parametrize("name", SENSORS)
+def test_sensors_keep_the_laws(name: str, law: str, tmp_path: Path):
+    dict(checks.sensor(SENSORS[name](tmp_path)))[law]()
 
 
 OUTPUTS: dict[str, Callable[[Path], str]] = {
@@ -141,5 +169,5 @@ def test_outputs_keep_the_laws(name: str, law: str, tmp_path: Path):
 
 def test_every_built_in_is_checked():
     assert built_in("stages") == {name.partition("-")[0] for name in STAGES}
-    assert built_in("sensors") == {"file"}
+    assert built_in("sensors") == {name.partition("-")[0] for name in SENSORS}
     assert built_in("outputs") == set(OUTPUTS)

@@ -72,7 +72,7 @@ def test_unknown_verb_names_the_nearest():
         (["replay", "missing.aedat4"], 3, ["error: missing.aedat4: no such file"]),
         (["replay", LOOKS, "--set", "network.neuronz=5"], 2, ["unknown key 'network.neuronz'", "network.neuron"]),
         (["replay", LOOKS, "--set", "netwerk.neurons=5"], 2, ["unknown section 'netwerk'", "network"]),
-        (["replay", LOOKS, "--set", "network.neurons=five"], 2, ["network.neurons", "wrong type", "int"]),
+        (["replay", LOOKS, "--set", "network.neurons=five"], 2, ["network.neurons", "five", "int"]),
         (["replay", LOOKS, "--filter", "refactory"], 2, ["refractory"]),
         (["replay", LOOKS, "--from", "5"], 2, ["'5' is not a duration", "200ms"]),
         (["replay", LOOKS, "--speed", "fast"], 2, ["fast"]),
