@@ -31,7 +31,7 @@ def run_stage(stage, batch, gaps, told, cuts=()):
     """Run the stage on the same, cut at these times, at the edges of gaps, and where commands arrive."""
     edges = {edge for gap in gaps for edge in gap} | {at for at, _ in told} | {batch.stop}
     answers, rest = [], batch
-    told = sorted(told, key=lambda item: item[0])
+    told = sorted(told, key=lambda item: (item[0], item[1].t))  # as a pipeline hands them out
     for edge in sorted([*edges, *cuts]):
         while told and told[0][0] <= rest.start:
             stage.command(told.pop(0)[1])

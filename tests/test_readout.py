@@ -43,7 +43,7 @@ def test_the_readout_equals_its_naive_twin(data, batch, window_us, memory, kept)
     stage = readout(window_us, memory, kept)
     gaps, batch = data.draw(lost(batch))
     told = data.draw(commands(batch)) + (data.draw(marks(batch)) if window_us is None else [])
-    twin = run_twin(twin_of(stage), batch, gaps, sorted(told, key=lambda item: item[0]))
+    twin = run_twin(twin_of(stage), batch, gaps, sorted(told, key=lambda item: (item[0], item[1].t)))
     answers = run_stage(stage, batch, gaps, told, data.draw(st.lists(st.integers(batch.start, batch.stop), max_size=6)))
     assert decided(answers) == twin.decisions
     state = stage.state()
