@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from hypothesis import strategies as st
@@ -141,10 +143,28 @@ class Given:
             raise self.error
 
 
+class Daemons(ThreadPoolExecutor):
+    """Threads that nobody waits for at the end: one that hangs fails its test, and not the whole run."""
+
+    def submit(self, call, /, *args, **options):
+        future: Future = Future()
+
+        def work():
+            future.set_running_or_notify_cancel()
+            try:
+                future.set_result(call(*args, **options))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
+
+
 def run(work, seconds: float = PATIENCE_S):
     """Run a coroutine to its end; what hangs fails."""
 
     async def limited():
+        asyncio.get_running_loop().set_default_executor(Daemons())
         async with asyncio.timeout(seconds):
             return await work
 

@@ -19,7 +19,7 @@ State: TypeAlias = dict[str, Array]
 class Account:
     """What one stage took and gave, counted by the stage itself from what it really handled.
 
-    Where ``conserves`` is true, ``taken == given + filtered + dropped + held``; a network takes events and gives
+    Where ``conserves`` is true, ``taken == given + filtered + dropped``; a network takes events and gives
     spikes of its own, so only its ``taken`` is checked, against what the pipeline handed it.
     """
 
@@ -29,12 +29,13 @@ class Account:
     filtered: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     held: int = 0
+    """What was handed over and is not taken yet: handed over == taken + held."""
 
     def imbalance(self) -> int:
         """Return what is missing (positive) or too many (negative), 0 where the account closes."""
         if not self.conserves:
             return 0
-        return self.taken - self.given - sum(self.filtered.values()) - sum(self.dropped.values()) - self.held
+        return self.taken - self.given - sum(self.filtered.values()) - sum(self.dropped.values())
 
 
 class Stage(Protocol):
