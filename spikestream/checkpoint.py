@@ -126,7 +126,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
     except Exception as error:  # zipfile and numpy know no end of ways to trip over a damaged byte
-        raise ModelError(f"{path} is not a model of spikestream, or is damaged: {error}") from error
+        raise ModelError(f"{path} is not a model of spikestream, or is damaged") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise ModelError(
             f"{path} has model format {meta.get('format') if isinstance(meta, dict) else meta!r}, not {FORMAT}"

@@ -161,11 +161,21 @@ class Daemons(ThreadPoolExecutor):
 
 
 def run(work, seconds: float = PATIENCE_S):
-    """Run a coroutine to its end; what hangs fails."""
+    """Run a coroutine to its end; what hangs fails, even where it will not be cancelled."""
+    hangs = True
 
     async def limited():
+        nonlocal hangs
         asyncio.get_running_loop().set_default_executor(Daemons())
-        async with asyncio.timeout(seconds):
-            return await work
+        done, _ = await asyncio.wait({asyncio.ensure_future(work)}, timeout=seconds)
+        hangs = not done
+        if hangs:
+            raise TimeoutError(f"it hangs: {seconds} s are over")
+        return done.pop().result()
 
-    return asyncio.run(limited())
+    runner = asyncio.Runner()
+    try:
+        return runner.run(limited())
+    finally:
+        if not hangs:
+            runner.close()

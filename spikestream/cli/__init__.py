@@ -7,7 +7,7 @@ from importlib import import_module
 
 VERBS = {
     "replay": "run a recording through filters, network and readout, and publish what comes out",
-    "run": "run a configuration as a daemon until it is told to stop",
+    "run": "run a configuration as a daemon until it is told to stop or its sensor ends",
     "subscribe": "print what a running spikestream publishes",
     "info": "say what a recording is and holds",
     "plugins": "list sensors, formats, stages and outputs, built in and installed",

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from spikestream.cli.base import Console, add_quiet
+from spikestream.cli.base import INTERRUPTED, TERMINATED, Console, add_quiet, run_until_signalled
 from spikestream.cli.base.report import report, say_if_cold
 from spikestream.errors import RecordingError
 
@@ -36,8 +36,6 @@ def recordings() -> Path:
 
 def run(options: argparse.Namespace) -> int:
     """Run everything; print what the subscribers receive, then the report, and last the JSON object of the run."""
-    import asyncio
-
     from spikestream.config import from_tables
     from spikestream.service.session import Job, Session, warm_up
 
@@ -56,11 +54,13 @@ def run(options: argparse.Namespace) -> int:
         console.log(f"publishing {folder / 'looks.aedat4'} at {url}; the decisions below come from a subscriber")
         listeners = [_subscriber(url, "--topic", "decisions"), _subscriber(url, "--summary")]
         try:
-            asyncio.run(session.run())
+            signalled = run_until_signalled(session.run(), session.stop)
         finally:
             codes = [listener.wait(PATIENCE_S) for listener in listeners]
     console.out(report(session.summary(), session))
     console.json(session.summary())
+    if signalled is not None:
+        return INTERRUPTED if signalled == 2 else TERMINATED
     return 1 if any(codes) or session.problems() else 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spikestream.cli.base import Console, add_quiet
 from spikestream.errors import RecordingError, SpikestreamError
-from spikestream.units import show_count, show_us
+from spikestream.units import pixels, show_count, show_us
 
 if TYPE_CHECKING:
     from spikestream.files.info import RecordingInfo
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="one JSON object a file")
     made.add_argument("--format", help="format, where the content does not tell")
     made.add_argument("--sensor", metavar="LAYOUT", help="address layout of an AEDAT 2.0 file")
+    made.add_argument("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
     add_quiet(made)
     return made
 
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from spikestream.files.info import info
 
     console = Console(options.quiet)
-    given = {"format": options.format, "sensor": options.sensor}
+    given = {"format": options.format, "sensor": options.sensor, "size": pixels(options.size) if options.size else None}
     reading = {key: value for key, value in given.items() if value}
     code = 0
     for path in options.files:
@@ -56,7 +57,7 @@ def as_text(found: RecordingInfo) -> str:
     size = f"{found.size[0]}x{found.size[1]}" if found.size else "unknown"
     lines = [
         f"{found.path}",
-        f"  format      {found.title}, {found.bytes:,} bytes",
+        f"  format      {found.title}" + (f", {found.bytes:,} bytes" if found.bytes is not None else ""),
         f"  sensor      {found.sensor or 'unknown'}, {size} pixels",
     ]
     if found.events is None:

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KIND:K=V",
-        help="add e.g. refractory:period_ms=1",
+        help="before the configured ones, e.g. refractory:period_ms=1",
     )
     add("--sensor", metavar="LAYOUT", help="address layout of an AEDAT 2.0 file: dvs128, davis240, davis346, …")
     add("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
@@ -93,7 +93,10 @@ def _base(options: argparse.Namespace) -> Mapping[str, Any]:
         tables = Record(options.source).config
     else:
         return {}
-    return {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
+    kept = {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
+    if options.model:  # its windows were those of the labels it was trained with
+        kept["readout"] = {key: value for key, value in kept.get("readout", {}).items() if key != "windows"}
+    return kept
 
 
 def _says_windows(options: argparse.Namespace) -> bool:
@@ -123,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     say_if_cold(console)
     warm_up()
     try:
-        signalled = run_until_signalled(shown.run(), session.engine.stop)
+        signalled = run_until_signalled(shown.run(), session.stop)
     finally:
         shown.end()
     if options.strict and (session.lost() or session.problems()):
@@ -167,12 +170,14 @@ class _Shown:
 
     def end(self) -> None:
         """Tell what the recording's decoder had to say, then the result."""
-        for warning in getattr(self.session.sensor, "warnings", []):
+        for warning in self.session.warnings():
             self.console.log(f"warning: {warning}")
         problems: Mapping[str, int] = getattr(self.session.sensor, "problems", {})
         for problem, count in problems.items():
             if count:
                 self.console.log(f"warning: {self.session.sensor.location}: {problem}: {count:,}")  # type: ignore[attr-defined]
+        if self.session.engine.progress.start is None and not self.session.whole:
+            return  # it never began: the error says why
         summary = self.session.summary()
         if self.options.json or self.options.jsonl:
             self.console.json(summary)
@@ -189,7 +194,8 @@ class _Shown:
         if truth is None:
             return line
         mark = "right" if truth.label == decision.label else f"wrong, {truth.label}"
-        return f"{line}  {'held out' if truth.test else 'taught'}: {mark}"
+        taught = self.session.job.config.learn.enabled and not truth.test
+        return f"{line}  {'taught' if taught else 'held out'}: {mark}"
 
     async def _bar(self) -> None:
         import asyncio

@@ -1,4 +1,4 @@
-"""``spikestream run``: a configuration as a daemon, until it is told to stop."""
+"""``spikestream run``: a configuration as a daemon, until it is told to stop or its sensor ends."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             if saving is not None:
                 saving.cancel()
 
-    signalled = run_until_signalled(main(), session.engine.stop)
+    signalled = run_until_signalled(main(), session.stop)
     for hop in session.hops():
         console.log(f"{hop}")
     return INTERRUPTED if signalled == 2 else 0

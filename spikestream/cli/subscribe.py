@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import INTERRUPTED, Console, add_quiet
 from spikestream.units import duration_us
 
 if TYPE_CHECKING:
-    from spikestream.wire import Message
+    from spikestream.wire import Count, Message
 
 QUIET = ("events", "spikes", "decisions")
 """Kinds of which people do not want to read the empty messages."""
@@ -44,26 +46,40 @@ def run(options: argparse.Namespace) -> int:
 
     console = Console(options.quiet)
     topics = [f"*.*.{topic}" if topic in SHORT else topic for topic in options.topic] or ["*"]
-    until = time.monotonic() + duration_us(options.for_) / 1e6 if options.for_ else None
     shown = 0
+    counts: Mapping[str, Count] = {}
+    interrupted = False
+    if options.for_:
+        signal.signal(signal.SIGALRM, _time_is_up)
+        signal.setitimer(signal.ITIMER_REAL, duration_us(options.for_) / 1e6)
     try:
         with _connect(Client, options, topics) as client:
+            counts = client.counts
             for message in client:
                 if options.jsonl:
                     console.json(as_json(message))
                 elif not options.summary and (message.n or message.kind not in QUIET):
                     console.out(as_line(message))
                 shown += 1
-                if console.broken or shown == options.count or (until is not None and time.monotonic() >= until):
+                if console.broken or shown == options.count:
                     break
-            counts = client.counts
     except KeyboardInterrupt:
-        return INTERRUPTED
+        interrupted = True
+    except _TimeIsUp:
+        pass
     for topic, count in sorted(counts.items()):
         lost = f", {count.missing:,} messages missed in {count.gaps:,} gaps" if count.missing else ""
         tell = console.out if options.summary else console.log
         tell(f"received {topic}: {count.messages:,} messages, {count.rows:,} rows{lost}")
-    return 0
+    return INTERRUPTED if interrupted else 0
+
+
+class _TimeIsUp(Exception):
+    """``--for`` has passed."""
+
+
+def _time_is_up(signal_number: int, frame: object) -> None:
+    raise _TimeIsUp
 
 
 def _connect(client: Any, options: argparse.Namespace, topics: list[str]) -> Any:

@@ -223,7 +223,8 @@ class Engine:
             hand_over(None)
 
     def _run(self, batch: Batch, came_ns: int, hand_over: Callable[..., None]) -> None:
-        commands = [made for command in self._due(batch.stop) if (made := _in_time(command, self.pipeline.now))]
+        now = self.pipeline.now
+        commands = [made for command in self._due(batch.stop) if (made := _in_time(command, now, batch.start))]
         with self._busy:
             outputs = self.pipeline(batch, commands)
         for watch in self._watch:
@@ -267,12 +268,14 @@ class Engine:
                 hub.publish(f"{self.name}.{stage}.{kind_of(made)}", made)
 
 
-def _in_time(command: Command, now: int | None) -> Command | None:
+def _in_time(command: Command, now: int | None, start: int) -> Command | None:
     """Return the command as it takes effect: one that comes too late at ``now``, so that a record of it says the same.
 
-    A mark that is wholly past is None.
+    A mark that is wholly past, or wholly before the ``start`` of the whole stream, is None.
     """
-    if now is None or command.t >= now:
+    if now is None:
+        return None if isinstance(command, Window) and command.stop <= start else command
+    if command.t >= now:
         return command
     if isinstance(command, Window):
         return replace(command, start=now) if command.stop > now else None

@@ -54,6 +54,7 @@ class Scorer:
         self._next = 0
         self._counts = np.zeros(axons)
         self._sums: dict[str, Array] = {}
+        self._near: dict[tuple[int, int], bool] = {}  # whether the baseline was right
         self._right = {"train": 0, "test": 0, "baseline": 0}
         self._total = {"train": 0, "test": 0}
         self._labels: Counter[str] = Counter()
@@ -66,7 +67,7 @@ class Scorer:
             for row in decisions.rows:
                 window = self._truth.get((row.start, row.stop))
                 if window is not None:
-                    self._right[self._part(window)] += row.label == window.label
+                    self._judge(window, row.label)
 
     def truth(self, start: int, stop: int) -> LabelRow | None:
         """Return what the window ``[start, stop)`` really shows, None where nobody said."""
@@ -85,6 +86,19 @@ class Scorer:
             "baseline_accuracy": self._right["baseline"] / tests if tests and self._sums else None,
         }
 
+    @property
+    def decided(self) -> int:
+        """Return how many labelled windows were decided."""
+        return sum(self._total.values())
+
+    def _judge(self, window: LabelRow, label: str | None) -> None:
+        part = self._part(window)
+        self._total[part] += 1
+        self._right[part] += label == window.label
+        if part == "test":
+            self._labels[window.label] += 1
+            self._right["baseline"] += self._near.pop((window.start, window.stop), False)
+
     def _part(self, window: LabelRow) -> str:
         return "test" if window.test or not self._taught else "train"
 
@@ -102,14 +116,11 @@ class Scorer:
         """Let the baseline predict a held-out window by its nearest centroid, or learn from a taught one."""
         unit = self._counts / max(float(np.linalg.norm(self._counts)), 1e-12)
         self._counts = np.zeros_like(self._counts)
-        part = self._part(window)
-        self._total[part] += 1
-        if part == "test":
-            self._labels[window.label] += 1
+        if self._part(window) == "test":
             near = {
                 name: float(total @ unit / max(float(np.linalg.norm(total)), 1e-12))
                 for name, total in self._sums.items()
             }
-            self._right["baseline"] += bool(near) and max(near, key=near.__getitem__) == window.label
+            self._near[window.start, window.stop] = bool(near) and max(near, key=near.__getitem__) == window.label
         if not window.test:
             self._sums[window.label] = self._sums.get(window.label, 0) + unit

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from spikestream import checkpoint
@@ -52,17 +53,31 @@ def warm_up() -> None:
     network(no_spikes(0, network.tick_us))
 
 
+def _check(job: Job) -> None:
+    """Refuse what could only fail at the end of the run."""
+    if job.wait_subscribers < 0 or (job.wait_subscribers and not job.config.publish.urls):
+        allowed = "a number, together with --publish URL"
+        raise ConfigError("nobody can subscribe", key="--wait-subscribers", value=job.wait_subscribers, allowed=allowed)
+    for path in (job.save, job.record):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise ConfigError(f"cannot write {path}: there is no such folder", value=path)
+    if job.save and job.save == job.record:
+        raise ConfigError(f"{job.save} cannot be both the model and the record", value=job.save)
+
+
 class Session:
     """A job, opened: sensor, pipeline, hub and engine. Raises whatever opening them raises."""
 
     def __init__(self, job: Job, on_outputs: Callable[[Mapping[str, Batch]], None] | None = None) -> None:
         self.job, config = job, job.config
+        _check(job)
         self.rows = read_labels(job.labels) if job.labels else []
         self.sensor = self._open_sensor()
         self.pipeline = self._open_pipeline()
         self.scorer = self._open_scorer()
         self.hash = OutputHash()
         self.started = asyncio.Event()
+        self._stopped = asyncio.Event()
         self.whole = False  # whether the sensor was read from its beginning to its end
         self.recorder = Recorder(job.record, self.pipeline.config) if job.record else None
         self.hub = Hub([open_output(url) for url in config.publish.urls], epoch=secrets.token_hex(8))
@@ -83,8 +98,7 @@ class Session:
         try:
             if self.recorder is not None:
                 await self.recorder.start()
-            if self.job.wait_subscribers:
-                await self.hub.wait_subscribers(self.job.wait_subscribers)
+            await self._wait_subscribers()
             stats = asyncio.create_task(self._stats())
             try:
                 await self.engine.run()
@@ -100,6 +114,20 @@ class Session:
             if self.job.save and self.pipeline.now is not None:
                 checkpoint.save(self.job.save, self.pipeline)
 
+    def stop(self) -> None:
+        """Take nothing more from the sensor, and wait for no more subscribers."""
+        self._stopped.set()
+        self.engine.stop()
+
+    async def _wait_subscribers(self) -> None:
+        """Return when as many subscribers as the job asks for are there, or when told to stop."""
+        if not self.job.wait_subscribers:
+            return
+        waits = [self.hub.wait_subscribers(self.job.wait_subscribers), self._stopped.wait()]
+        _, late = await asyncio.wait([asyncio.ensure_future(wait) for wait in waits], return_when="FIRST_COMPLETED")
+        for wait in late:
+            wait.cancel()
+
     def problems(self) -> list[str]:
         """Return one line for every hop of the ledger that does not close."""
         return [f"{hop}" for hop in self.hops() if hop.missing()]
@@ -108,9 +136,30 @@ class Session:
         """Return the loss ledger: of a recording read to its end from the decoder on, else from the sensor on."""
         hops = self.engine.hops()
         if self.whole and isinstance(self.sensor, Recording):
-            late = {"backward time": self.sensor.problems.get("dropped", 0)}
-            hops.insert(0, Hop("decoder to sensor", self.sensor.events, self.sensor.sent, dropped=late))
+            lost = self._lost_before()
+            decoded = self.sensor.events + lost["outside the sensor"]
+            hops.insert(0, Hop("decoder to sensor", decoded, self.sensor.sent, dropped=lost))
         return hops
+
+    def _lost_before(self) -> dict[str, int]:
+        """Return what a recording's decoder and time policy dropped, by reason."""
+        if not isinstance(self.sensor, Recording):
+            return {}
+        outside, late = self.sensor.skipped.get("outside", 0), self.sensor.problems.get("dropped", 0)
+        return {"outside the sensor": outside, "backward time": late}
+
+    def warnings(self) -> list[str]:
+        """Return what the listener should know of the run, one line each."""
+        said = [*getattr(self.sensor, "warnings", [])]
+        said += [f"{count:,} events dropped: {reason}" for reason, count in self._lost_before().items() if count]
+        progress = self.engine.progress
+        if progress.start is not None and not progress.rows:
+            said.append("there was not a single event in what was played")
+        if progress.start is not None and self.scorer is not None and not self.scorer.decided:
+            labels = f"{self.rows[0].start:,}..{self.rows[-1].stop:,} µs" if self.rows else "none"
+            stream = f"{progress.start:,}..{progress.stop:,} µs"
+            said.append(f"no labelled window was decided: labels {labels}, stream {stream}, both on the sensor's clock")
+        return said
 
     def lost(self) -> int:
         """Return how many events, spikes and decisions were dropped or are missing, on the way to anyone."""
@@ -122,9 +171,9 @@ class Session:
         dropped = sum(account.dropped.values()) + sum(self.pipeline.stages["address"].account.dropped.values())
         scores = self.scorer.results() if self.scorer else {}
         return {
-            "events_in": self.engine.sensor.sent,
+            "events_in": self.engine.sensor.sent + sum(self._lost_before().values()),
             "events_filtered": sum(account.filtered.values()),
-            "events_dropped": dropped + self.engine.channel.dropped + sum(self.hops()[0].dropped.values()),
+            "events_dropped": dropped + self.engine.channel.dropped + sum(self._lost_before().values()),
             "spikes_out": self.pipeline.made["network"],
             "decisions": self.pipeline.made["readout"],
             "accuracy": scores.get("accuracy"),
@@ -177,7 +226,7 @@ class Session:
 
     def _open_scorer(self) -> Scorer | None:
         axons: int = self.pipeline.stages["address"].axons  # type: ignore[attr-defined]
-        return Scorer(self._windows(), axons, self.job.config.learn.enabled) if self.rows else None
+        return Scorer(self._windows(), axons, self.job.config.learn.enabled) if self.job.labels else None
 
     def _score(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         if self.scorer is not None:

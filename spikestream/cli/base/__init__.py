@@ -35,6 +35,9 @@ class Console:
         except BrokenPipeError:
             self.broken = True
             mute_stdout()
+        except OSError as error:
+            mute_stdout()
+            raise SpikestreamError(f"cannot write to stdout: {error.strerror}") from error
 
     def json(self, value: Any) -> None:
         """Print one JSON value on one line."""
@@ -71,6 +74,7 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
     if sys.stdout is None:  # started with stdout closed
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 it lives as long as the process
     parser: argparse.ArgumentParser = verb.parser()
+    parser.description = (parser.description or "").replace("``", "'")
     try:
         options = parser.parse_args(args)
     except SystemExit as stop:
