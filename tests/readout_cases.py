@@ -49,9 +49,9 @@ def run_stage(stage, batch, gaps, told, cuts=()):
 @st.composite
 def streams(draw):
     start = draw(st.sampled_from([0, 3, -27, 1_000_000_007]))
-    stop = start + draw(st.integers(1, 150))
-    spike = st.tuples(st.integers(start, stop - 1), st.integers(0, NEURONS - 1))
-    return spikes(sorted(draw(st.lists(spike, max_size=60))), start, stop)
+    stop = start + draw(st.one_of(st.integers(1, 20), st.integers(60, 150)))
+    spike = st.tuples(st.integers(start, stop - 1), st.sampled_from([0, 0, 1, 1, 2, 3, NEURONS - 1]))
+    return spikes(sorted(draw(st.lists(spike, min_size=(stop - start) // 4, max_size=60))), start, stop)
 
 
 @st.composite
@@ -71,14 +71,15 @@ def commands(draw, batch, most=10):
     for _ in range(draw(st.integers(0, most))):
         at = draw(st.integers(batch.start, batch.stop))
         t = draw(st.one_of(st.just(at), near))
-        if (kind := draw(st.integers(0, 5))) == 0:
+        if (kind := draw(st.integers(0, 9))) == 0:
             told.append((at, enabled(t, draw(st.booleans()))))
         elif kind == 1:
             begin = at + draw(st.integers(-3, 10))
             told.append((max(batch.start, min(begin, at)), Window(begin, begin + draw(st.integers(-1, 30)))))
         else:
-            begin = draw(near)
-            stop = draw(st.one_of(st.just(at), st.integers(begin, begin + 60)))
+            begin, stop = draw(
+                st.one_of(st.just((at - 40, at + 40)), st.tuples(near, st.just(at)), st.tuples(near, near))
+            )
             told.append((at, Label(t, begin, stop, draw(st.sampled_from(["a", "b", "ü"])))))
     return told
 

@@ -223,6 +223,13 @@ def test_a_command_that_comes_late_is_seen_as_of_the_time_it_takes_effect(given,
     assert watch.commands == ([(50_000, seen)] if seen else [])
 
 
+def test_marks_of_time_before_the_stream_began_are_left_out():
+    marks = [Window(1_000, 50_000), Window(50_000, 50_001), Window(49_000, 60_000)]
+    watch, (_, late) = Watch(), pieces(STREAM, [50_000])
+    run(Engine(pipeline(), Given(grid(late, 10_000)), commands=marks, watch=[watch]).run())
+    assert watch.commands == [(50_000, marks[2]), (50_000, marks[1])]
+
+
 def test_equal_times_keep_their_order():
     watch = Watch()
     same = [Label(20_000, 0, 10_000, name) for name in "zyxabc"]
@@ -237,9 +244,10 @@ class Held:
     """A pipeline that waits before each batch until it is let go."""
 
     def __init__(self, made):
-        self.inner, self.let_go = made, threading.Semaphore(0)
+        self.inner, self.let_go, self.entered = made, threading.Semaphore(0), 0
 
     def __call__(self, batch, commands):
+        self.entered += 1
         assert self.let_go.acquire(timeout=30)
         return self.inner(batch, commands)
 
@@ -502,23 +510,46 @@ def test_a_stop_while_a_batch_waits_for_its_time_leaves_it_with_the_pace():
     run(work())
 
 
-def test_nothing_is_in_the_pipeline_while_something_runs_between_its_batches():
+def test_nothing_runs_between_batches_while_one_is_in_the_pipeline():
     async def work():
-        made, seen = pipeline(), []
-        engine = Engine(made, Endless(), on_outputs=lambda outputs: busy.set())
-        busy = asyncio.Event()
+        held = Held(pipeline())
+        engine = Engine(held, Given(many(3)))
         running = asyncio.create_task(engine.run())
-        await busy.wait()
-
-        def look():
-            before = made.now, state_sha256(made)
-            seen.extend((made.now, state_sha256(made)) == before for _ in range(20))
-
-        for _ in range(5):
-            await engine.between(look)
-        engine.stop()
+        await stopped(lambda: held.entered == 1)
+        seen = []
+        between = asyncio.create_task(engine.between(lambda: seen.append(held.now)))
+        for _ in range(5_000):
+            await asyncio.sleep(0)
+        assert (seen, held.entered) == ([], 1)
+        held.let_go.release(3)
+        await between
         await running
-        assert seen == [True] * 100
+        assert seen[0] in (1_000, 2_000, 3_000)
+
+    run(work())
+
+
+def test_no_batch_runs_while_something_runs_between_them():
+    async def work():
+        held, begun, over = Held(pipeline()), threading.Event(), threading.Event()
+        held.let_go.release(3)
+        engine = Engine(held, Given(many(3)))
+
+        def call():
+            begun.set()
+            assert over.wait(30)
+
+        between = asyncio.create_task(engine.between(call))
+        await stopped(begun.is_set)
+        running = asyncio.create_task(engine.run())
+        await stopped(lambda: engine.channel.given == 10)
+        for _ in range(5_000):
+            await asyncio.sleep(0)
+        assert (held.entered, held.now) == (0, None)
+        over.set()
+        await between
+        await running
+        assert (held.entered, held.now) == (3, 3_000)
 
     run(work())
 

@@ -158,6 +158,12 @@ def test_votes_are_mean_counts_and_a_spike_speaks_by_its_share():
     assert rows[3].confidence == pytest.approx(7 / 9)
 
 
+def test_of_equal_scores_the_label_heard_first_is_decided():
+    told = [(10, Label(10, 0, 10, "b")), (10, Label(10, 0, 10, "a"))]
+    rows = decided(run_stage(readout(), SEEN, [], told))
+    assert rows[2] == Decision(20, 30, "b", 0.5, (("b", 0.5), ("a", 0.5)), 3.0)
+
+
 @pytest.mark.parametrize(("memory", "vote"), [(0.0, 2.0), (0.02, 2.0), (0.5, 4.0), (1.0, 8.0)])
 def test_memory_is_the_least_weight_of_a_new_sample(memory, vote):
     stage = readout(memory=memory, kept=4)

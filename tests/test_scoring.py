@@ -186,8 +186,13 @@ def observed(windows, batches, decisions, axons=4, taught=True):
     return made.results()
 
 
+def undecided(windows):
+    """Return the decision "unknown" on each window."""
+    return [Decision(window.start, window.stop, None, 0.0) for window in windows]
+
+
 def naive(windows, spikes, decisions, axons, taught):
-    """Return the four figures in plain Python: lists and loops."""
+    """Return the four figures, over all windows that were decided, in plain Python: lists and loops."""
     said = {(d.start, d.stop): d.label for d in decisions}
     right, total, base, commonest = Counter(), Counter(), 0, Counter()
     sums = defaultdict(lambda: [0.0] * axons)
@@ -198,18 +203,19 @@ def naive(windows, spikes, decisions, axons, taught):
                 counts[axon] += 1
         length = math.sqrt(sum(c * c for c in counts))
         unit = [c / length if length else 0.0 for c in counts]
-        part = "test" if window.test or not taught else "train"
-        total[part] += 1
-        right[part] += said.get((window.start, window.stop), "nobody") == window.label
-        if part == "test":
-            commonest[window.label] += 1
-            best, highest = None, -1.0
-            for name, centroid in sums.items():
-                size = math.sqrt(sum(c * c for c in centroid))
-                match = sum(c * u for c, u in zip(centroid, unit, strict=True)) / size if size else 0.0
-                if match > highest + 1e-9:
-                    best, highest = name, match
-            base += best == window.label
+        best, highest = None, -1.0
+        for name, centroid in sums.items():
+            size = math.sqrt(sum(c * c for c in centroid))
+            match = sum(c * u for c, u in zip(centroid, unit, strict=True)) / size if size else 0.0
+            if match > highest + 1e-9:
+                best, highest = name, match
+        if (window.start, window.stop) in said:
+            part = "test" if window.test or not taught else "train"
+            total[part] += 1
+            right[part] += said[window.start, window.stop] == window.label
+            if part == "test":
+                commonest[window.label] += 1
+                base += best == window.label
         if not window.test:
             sums[window.label] = [c + u for c, u in zip(sums[window.label], unit, strict=True)]
     tests, trains = total["test"], total["train"]
@@ -262,8 +268,8 @@ def test_the_baseline_is_the_naive_one_where_there_are_no_ties():
         axons = rng.choice(12, 60, p=shares / shares.sum())
         spikes += [(window.start + 15 * i, int(axon)) for i, axon in enumerate(axons)]
     batch = Spikes(0, 100_000, np.array([t for t, _ in spikes]), np.array([a for _, a in spikes], np.int32))
-    got = observed(windows, [batch], [], axons=12)
-    assert got == naive(windows, spikes, [], 12, True)
+    got = observed(windows, [batch], undecided(windows), axons=12)
+    assert got == naive(windows, spikes, undecided(windows), 12, True)
     assert 0.4 < got["baseline_accuracy"] < 1
 
 
@@ -274,19 +280,20 @@ def test_a_centroid_is_nearest_by_direction_not_by_length():
     axon[102:200] = 0
     spikes = Spikes(0, 300, t, axon)
     windows = [row(0, 100, "a"), row(100, 102, "b"), row(200, 300, "b", True)]
-    assert observed(windows, [spikes], [])["baseline_accuracy"] == 1.0
+    assert observed(windows, [spikes], undecided(windows))["baseline_accuracy"] == 1.0
 
 
 def test_chance_is_the_share_of_the_commonest_held_out_label():
     windows = [row(10 * n, 10 * n + 10, label, n >= 4) for n, label in enumerate("aaaabbcbac")]
-    assert observed(windows, [no_spikes(0, 100)], [])["chance"] == 3 / 6
+    assert observed(windows, [no_spikes(0, 100)], undecided(windows))["chance"] == 3 / 6
 
 
 def test_nothing_observed_is_nothing_measured():
     nothing = dict.fromkeys(("accuracy", "prequential_accuracy", "chance", "baseline_accuracy"))
     assert observed([], [], []) == nothing
-    assert observed([row(0, 100)], [no_spikes(0, 99)], []) == nothing
-    assert observed([row(0, 100)], [no_spikes(0, 100)], []) == {**nothing, "prequential_accuracy": 0.0}
+    assert observed([row(0, 100)], [no_spikes(0, 100)], []) == nothing
+    unknown = undecided([row(0, 100)])
+    assert observed([row(0, 100)], [no_spikes(0, 100)], unknown) == {**nothing, "prequential_accuracy": 0.0}
 
 
 def test_where_nothing_is_learned_every_window_is_held_out():
@@ -305,7 +312,15 @@ def test_only_decisions_on_exactly_these_windows_count():
         Decision(20, 30, "b", 1.0),
     ]
     got = observed(windows, [no_spikes(0, 40)], near)
-    assert (got["accuracy"], got["prequential_accuracy"]) == (0.0, 0.0)
+    assert (got["accuracy"], got["prequential_accuracy"]) == (None, None)
+
+
+def test_a_window_nobody_decided_does_not_count_and_still_teaches_the_baseline():
+    windows = [row(0, 10, "a"), row(10, 20, "a", True), row(20, 30, "a", True), row(30, 40, "b", True)]
+    made = Scorer(windows, 4, True)
+    made.observe(no_spikes(0, 40), Decisions(0, 40, (Decision(20, 30, "a", 1.0), Decision(30, 40, "a", 1.0))))
+    figures = {"accuracy": 0.5, "prequential_accuracy": None, "chance": 0.5, "baseline_accuracy": 0.5}
+    assert (made.decided, made.results()) == (2, figures)
 
 
 def test_a_window_knows_its_truth():
