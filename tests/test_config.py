@@ -12,7 +12,7 @@ from typing import get_type_hints
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import events, pipeline
+from small import events
 
 from spikestream.config import Config, build, from_tables, read_config, to_tables, with_value
 from spikestream.errors import ConfigError
@@ -374,9 +374,12 @@ def test_a_configuration_survives_tables(made):
 
 
 def test_tables_hold_copies():
-    made = pipeline().config
-    to_tables(made)["filter"][0]["kind"] = "flip"
-    assert made.filter[0]["kind"] == "refractory"
+    given_tables = {"network": {"seed": 1}, "filter": [{"kind": "flip"}]}
+    made = read_config(None, ["network.seed=2"], given_tables)
+    assert given_tables == {"network": {"seed": 1}, "filter": [{"kind": "flip"}]}
+    given_tables["filter"][0]["kind"] = "crop"
+    to_tables(made)["filter"][0]["kind"] = "crop"
+    assert made.filter == ({"kind": "flip"},)
 
 
 # Whatever comes
