@@ -48,7 +48,11 @@ def run(options: argparse.Namespace) -> int:
     async def main() -> None:
         saving = asyncio.create_task(autosave()) if path else None
         running = asyncio.create_task(session.run())
-        await session.started.wait()
+        starting = asyncio.create_task(session.started.wait())
+        await asyncio.wait([starting, running], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():  # an output could not start
+            starting.cancel()
+            await running
         for output in session.hub.outputs:
             console.log(f"publishing at {output.url}")
         console.log("running")
