@@ -255,6 +255,11 @@ def test_run_drains_and_saves_on_sigterm_and_goes_on_from_there(tmp_path):
         assert ss.load(tmp_path / "state.npz").now >= heard[-1].stop
 
 
+def test_run_ends_when_an_output_cannot_start(tmp_path):
+    done = spikestream("run", config(tmp_path, f"file://{tmp_path}/missing/x", "max"), code=3)
+    assert "cannot be written" in done.stderr
+
+
 def test_replay_interrupted_drains_saves_and_exits_with_130(tmp_path):
     url, model = f"unix://{tmp_path}/s.sock", tmp_path / "model.npz"
     with start("replay", LOOKS, "--speed", "1", "--publish", url, "--save", model) as player:
