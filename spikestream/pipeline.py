@@ -130,16 +130,15 @@ class Pipeline:
 
     def _gap(self, stop: int, waiting: list[Command], outputs: dict[str, list[Batch]]) -> None:
         """Skip from `now` to ``stop``, keeping only what a stage had to say in it: silence there stays a gap."""
-        self._deliver(waiting, self.now or 0)
-        while self.now != stop:
-            start, until = self.now or 0, min([stop, *(command.t for command in waiting[:1])])
-            flowing: Batch | None = None
-            for name, stage in self.stages.items():
-                flowing = self._bridge(name, stage, flowing, start, until)
-                if len(flowing):
-                    outputs[name].append(flowing)
-            self.now = until
-            self._deliver(waiting, until)
+        # Handed out first, each to take effect at its own time: cut there, the gap would be rounded differently, and a
+        # label would move spikes.
+        self._deliver(waiting, stop - 1)
+        start, flowing = self.now or 0, None
+        for name, stage in self.stages.items():
+            flowing = self._bridge(name, stage, flowing, start, stop)
+            if len(flowing):
+                outputs[name].append(flowing)
+        self.now = stop
 
     def _bridge(self, name: str, stage: Stage, given: Batch | None, start: int, stop: int) -> Batch:
         """Take one stage over a gap: what the stage before it made there is still heard, the rest is skipped."""

@@ -285,7 +285,7 @@ def test_rest_is_what_silent_ticks_come_to(ticks, v, theta, refrac, v_reset, ada
     for _, state in (ticked, rested):
         state.v[...], state.theta[...], state.refrac[...] = v, theta, refrac
     assert run(ticked, [[]] * ticks, adapting, tick_us=500)[0] == []
-    lif_stdp.rest(params, rested[1], ticks, 500, adapting)
+    lif_stdp.rest(params, rested[1], ticks, ticks * adapting, 500)
     for name in ("v", "theta"):
         assert getattr(rested[1], name) == pytest.approx(getattr(ticked[1], name), rel=1e-4, abs=1e-6), name
     assert rested[1].refrac.tolist() == ticked[1].refrac.tolist()
@@ -299,7 +299,7 @@ def test_rest_equals_its_naive_twin(ticks, refrac, adapting):
     twin = naive.Lif(params, 700, [[0.5] * 3])
     for state in (made[1], twin):
         state.v[:], state.theta[:], state.refrac[:] = [F(-3), F(0.2), F(7)], [F(1), F(0), F(9)], refrac
-    lif_stdp.rest(params, made[1], ticks, 700, adapting)
+    lif_stdp.rest(params, made[1], ticks, ticks * adapting, 700)
     twin.rest(ticks, adapting)
     equal(made[1], twin)
 
@@ -310,7 +310,7 @@ def test_a_long_silence_leaves_everything_finite_and_the_network_able_to_learn()
     busy = [rng.integers(0, 12, 6).tolist() for _ in range(50)]
     assert run(made, busy)[0]
     run(made, [[]] * LONG, first=50)
-    lif_stdp.rest(Params(), made[1], 10**15, 1000, True)
+    lif_stdp.rest(Params(), made[1], 10**15, 10**15, 1000)
     assert np.abs(made[1].v).max() == made[1].theta.max() == 0
     assert run(made, busy, first=10**15)[0]
     assert all(np.isfinite(array).all() for array in made[1])

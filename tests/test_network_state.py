@@ -25,6 +25,7 @@ from network_cases import (
 
 from spikestream.batch import cut, no_events
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
+from spikestream.kernels import lif_stdp
 from spikestream.pipeline import Pipeline
 from spikestream.stages.network import Network
 
@@ -73,6 +74,16 @@ def test_a_ledger_closes_after_a_network_was_saved_inside_a_tick():
         ("held_axon", np.array([AXONS], np.int32)),
         ("held_axon", np.array([-1], np.int32)),
         ("last", np.full(AXONS, 101, np.int64)),  # after the tick that runs next
+        ("next", np.int64(99)),  # not the tick of the spike that waits
+        ("next", np.int64(2**62)),
+        ("held_t", np.array([101_000], np.int64)),
+        ("switches", np.array([[-(2**63), 1]], np.int64)),
+        ("weights", np.full((AXONS, NEURONS), np.nan, np.float32)),
+        ("weights", np.full((AXONS, NEURONS), -1, np.float32)),
+        ("v", np.full(NEURONS, np.inf, np.float32)),
+        ("theta", np.full(NEURONS, -1, np.float32)),
+        ("wins", np.full(NEURONS, -11, np.int64)),
+        ("refrac", np.full(NEURONS, -1, np.int64)),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(name, wrong):
@@ -121,6 +132,17 @@ def test_what_is_taken_and_held_is_what_was_handed_over(data, batch):
         assert net.account.held == len([t for t in batch.t if part.stop // 1000 * 1000 <= t < part.stop])
         assert net.account.given == got
     assert not net.account.conserves
+
+
+def test_a_spike_the_kernel_never_hears_is_missed(monkeypatch):
+    def deaf(coeffs, state, ticks, t, axon, *rest):
+        return heard(coeffs, state, ticks, t[1:], axon[1:], *rest)
+
+    heard = lif_stdp.run
+    monkeypatch.setattr(lif_stdp, "run", deaf)
+    net = network()
+    net(spikes([(500, 0), (700, 1), (2_500, 2)], 0, 3_200))
+    assert net.account.taken + net.account.held == 2
 
 
 @pytest.mark.parametrize("axon", [-1, AXONS, 2**31 - 1, -(2**31)])

@@ -166,16 +166,17 @@ def test_the_first_batch_sets_the_time_and_is_no_gap():
     ("commands", "log"),
     [
         ([], [("skip", 100, 300), (300, 400, 0)]),
-        ([on(200)], [("skip", 100, 200), on(200), ("skip", 200, 300), (300, 400, 0)]),
+        ([on(200)], [on(200), ("skip", 100, 300), (300, 400, 0)]),
+        ([on(299)], [on(299), ("skip", 100, 300), (300, 400, 0)]),
         ([on(100), on(300)], [on(100), ("skip", 100, 300), on(300), (300, 400, 0)]),
         ([on(50)], [on(50), ("skip", 100, 300), (300, 400, 0)]),
         (
             [on(350), label(200), on(200)],
-            [("skip", 100, 200), label(200), on(200), ("skip", 200, 300), (300, 350, 0), on(350), (350, 400, 0)],
+            [label(200), on(200), ("skip", 100, 300), (300, 350, 0), on(350), (350, 400, 0)],
         ),
     ],
 )
-def test_a_gap_is_skipped_and_cut_where_commands_take_effect(commands, log):
+def test_a_gap_is_skipped_whole_once_its_commands_are_handed_out(commands, log):
     made = Pipeline({"diary": Diary()})
     made(FIVE)
     out = made(no_events(300, 400), commands)["diary"]
@@ -196,10 +197,8 @@ def test_what_a_stage_says_in_a_gap_is_heard_by_the_next_and_returned():
     made(no_spikes(0, 100))
     out = made(no_spikes(300, 400), [on(200)])
     assert made.stages["diary"].log[1:] == [
-        (100, 151, 1),
-        ("skip", 151, 200),
         on(200),
-        (200, 300, 2),
+        (100, 300, 3),
         ("skip", 300, 300),
         (300, 400, 0),
     ]
@@ -226,6 +225,23 @@ def test_a_command_in_a_gap_makes_no_decision_about_time_nobody_saw(command):
         out = made(no_events(450_300, 460_000, SIZE), commands)
         windows.append([(row.start, row.stop) for _, row in rows_of(out["readout"])])
     assert windows == [[(100_000, 200_000)]] * 2
+
+
+@given(
+    labels=st.lists(st.integers(1_500, 60_000), min_size=1, max_size=6),
+    stop=st.integers(1_000, 2_000),
+    inhibition=st.sampled_from([0.0, 3.0]),
+)
+@MANY
+def test_labels_in_a_gap_move_no_spike_and_no_decision(labels, stop, inhibition):
+    """Law 8: a label may arrive at any time in a gap, the network never hears of it."""
+    heard = []
+    for commands in ([], [label(t) for t in labels]):
+        made = pipeline(network={"v_thresh": 0.01, "inhibition": inhibition}, readout={"window_us": 100_000})
+        outputs = [made(noise(0, stop)), made(noise(50_000, 60_000), commands), made(noise(60_000, 110_000))]
+        rows = [[rows_of(out[name]) for out in outputs] for name in ("network", "readout")]
+        heard.append((rows, [made.stages["network"].state()[key].tobytes() for key in ("v", "theta", "weights")]))
+    assert heard[0] == heard[1]
 
 
 def test_settings_from_before_the_stream_began_hold_from_its_first_tick_on():

@@ -145,17 +145,19 @@ def learn(c: Coeffs, s: State, tick: int, winner: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def step(c: Coeffs, s: State, tick: int, axon: Array, adapting: bool, plastic: bool) -> int:
-    """Run one tick on its input spikes ``axon`` (n,); return the neuron that fired, -1 for none."""
+def step(c: Coeffs, s: State, tick: int, axon: Array, adapting: bool, plastic: bool) -> tuple[int, int]:
+    """Run one tick on its input spikes ``axon`` (n,); return (the neuron that fired or -1, the spikes heard)."""
     neurons = len(s.v)
     for j in range(neurons):
         s.v[j] *= c.decay_m
     if adapting:
         for j in range(neurons):
             s.theta[j] *= c.decay_theta
+    heard = 0
     for e in range(len(axon)):
         i = axon[e]
         s.last[i] = tick
+        heard += 1
         for j in range(neurons):
             s.v[j] += s.weights[i, j]
     winner = -1
@@ -176,7 +178,7 @@ def step(c: Coeffs, s: State, tick: int, axon: Array, adapting: bool, plastic: b
             s.theta[winner] += c.theta_plus
         if plastic:
             learn(c, s, tick, winner)
-    return winner
+    return winner, heard
 
 
 @njit(cache=True, nogil=True)
@@ -193,30 +195,34 @@ def run(
     """Run ticks ``[first, stop)`` of ``ticks = (first, stop, tick_us)`` on spikes sorted by ``t`` (n,) int64 µs.
 
     ``modes`` = (thresholds adapt, weights learn). Writes the tick and the number of each neuron that fired, at most one
-    a tick; returns (spikes out, spikes in consumed).
+    a tick; returns (spikes out, spikes in, as each tick heard them).
     """
     first, stop, tick_us = ticks
     count = 0
+    heard = 0
     e = 0
     for tick in range(first, stop):
         begin = e
         end = (tick + 1) * tick_us
         while e < len(t) and t[e] < end:
             e += 1
-        winner = step(c, s, tick, axon[begin:e], modes[0], modes[1])
+        winner, took = step(c, s, tick, axon[begin:e], modes[0], modes[1])
+        heard += took
         if winner >= 0:
             out_tick[count] = tick
             out_neuron[count] = winner
             count += 1
-    return count, e
+    return count, heard
 
 
-def rest(params: Params, s: State, ticks: int, tick_us: int, adapting: bool) -> None:
-    """Let ``ticks`` ticks of silence pass in closed form, in place; a neuron still above threshold does not fire."""
+def rest(params: Params, s: State, ticks: int, adapting: int, tick_us: int) -> None:
+    """Let ``ticks`` ticks of silence pass in closed form, in place; thresholds decay for ``adapting`` of them.
+
+    A neuron that is still above its threshold does not fire.
+    """
     tick_ms = tick_us / 1000
     clamped = np.minimum(s.refrac, ticks)
     s.v[clamped > 0] = params.v_reset
     s.v[:] *= np.exp(-(ticks - clamped) * tick_ms / params.tau_m_ms).astype(np.float32)
-    if adapting:
-        s.theta[:] *= np.float32(np.exp(-ticks * tick_ms / params.tau_theta_ms))
+    s.theta[:] *= np.float32(np.exp(-adapting * tick_ms / params.tau_theta_ms))
     s.refrac[:] -= clamped

@@ -67,7 +67,10 @@ class Learner(Protocol):
     learning: bool
 
     def command(self, command: Command) -> None:
-        """Take a command; it takes effect at the first tick or window that starts at or after its ``t``."""
+        """Take a command; it takes effect at the first tick or window that starts at or after its ``t``.
+
+        The commands of a gap come before the `skip` over it, so ``t`` may lie ahead.
+        """
         ...
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikestream.batch import Array, Batch, Command, Setting, Spikes, concat, no_spikes
+from spikestream.batch import Array, Batch, Command, Setting, Spikes, concat, first_at, no_spikes
 from spikestream.errors import ConfigError, ModelError, SpikestreamError, nearest
 from spikestream.stages.base import Account, State, take_over
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NEURONS = ("lif",)
 RULES = ("stdp", "none")
 NO_TICK = -(2**62)
+LATEST = 2**62
+"""No stamp, µs, and no tick lies beyond."""
 MOST = 1e15
 """No option is larger: in ticks it has to fit an int64."""
 MOST_TICKS = 1_000_000
@@ -118,12 +120,16 @@ class Network:
     def skip(self, start: int, stop: int) -> Spikes:
         """Finish the tick that was under way, then decay over the gap ``[start, stop)`` in closed form."""
         last = stop // self.tick_us
-        out = self._advance(start, stop, min(last, self._next + 1))
-        while self._next < last:
-            until = self._until(last)
-            self._kernel.rest(self._params, self._state, until - self._next, self.tick_us, self.learning)
-            self._next = until
-            self._switch_due()
+        under_way = self._next * self.tick_us < start
+        out = self._advance(start, stop, min(last, self._next + 1) if under_way else self._next)
+        if self._next < last:
+            ticks, adapting = last - self._next, 0
+            while self._next < last:
+                until = self._until(last)
+                adapting += (until - self._next) * self.learning
+                self._next = until
+                self._switch_due()
+            self._kernel.rest(self._params, self._state, ticks, adapting, self.tick_us)
         return out
 
     def command(self, command: Command) -> None:
@@ -149,9 +155,8 @@ class Network:
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take over what `state` returned; raises `ModelError` where it does not fit this network."""
         taken = take_over(self.state(), state, growing=("held_t", "held_axon", "switches"))
-        held, axon = len(taken["held_t"]), taken["held_axon"]
-        if len(axon) != held or np.any((axon < 0) | (axon >= self.axons)) or taken["last"].max() > taken["next"]:
-            raise ModelError("the saved state contradicts itself: spikes on no axon, or later than its time")
+        if wrong := self._absurd(taken):
+            raise ModelError(f"the saved state contradicts itself: {wrong}")
         self._next, self.learning = int(taken["next"]), bool(taken["learning"])
         self._held = Spikes(0, 0, taken["held_t"], taken["held_axon"])
         self._switches = [(int(tick), bool(on)) for tick, on in taken["switches"]]
@@ -160,6 +165,25 @@ class Network:
         self.account.held = len(self._held)
         kernel = {key: taken[key] for key in self._state._fields if key != "trace"}
         self._state = self._state._replace(**kernel)
+
+    def _absurd(self, taken: State) -> str:
+        """Return what in a state of the right shapes can never have been, "" where all is well."""
+        axon, time, tick = taken["held_axon"], taken["held_t"], self.tick_us
+        lowest, highest = -(LATEST // tick), LATEST // tick
+        if len(axon) != len(time) or np.any((axon < 0) | (axon >= self.axons)):
+            return "waiting spikes on no axon"
+        if taken["next"] != NO_TICK and not lowest <= taken["next"] <= highest:
+            return "a time no stream reaches"
+        if len(time) and (np.any(time // tick != taken["next"]) or np.any(np.diff(time) < 0)):
+            return "waiting spikes out of their tick"
+        switches = taken["switches"]
+        if taken["last"].max() > taken["next"] or np.any((switches > LATEST) | (switches < -LATEST)):
+            return "spikes or settings later than its time"
+        if not all(np.isfinite(taken[key]).all() for key in ("weights", "v", "theta")):
+            return "numbers that are not finite"
+        if min(taken[key].min() for key in ("weights", "theta", "wins", "refrac")) < 0:
+            return "negative weights, thresholds or counts"
+        return ""
 
     def _until(self, last: int) -> int:
         return min([last, *(tick for tick, _ in self._switches[:1])])
@@ -185,17 +209,18 @@ class Network:
     def _run(self, until: int) -> tuple[Array, Array]:
         ticks = np.empty(until - self._next, np.int64)
         neurons = np.empty(until - self._next, np.int32)
+        due = first_at(self._held.t, until * self.tick_us)
         count, taken = self._kernel.run(
             self._coeffs,
             self._state,
             (self._next, until, self.tick_us),
-            self._held.t,
-            self._held.axon,
+            self._held.t[:due],
+            self._held.axon[:due],
             (self.learning, self.learning and self.rule == "stdp"),
             ticks,
             neurons,
         )
-        self.account.taken += taken
+        self.account.taken += taken  # as the kernel counted them while it integrated, not as they were handed to it
         self._next = until
-        self._held = replace(self._held, t=self._held.t[taken:], axon=self._held.axon[taken:])
+        self._held = replace(self._held, t=self._held.t[due:], axon=self._held.axon[due:])
         return ticks[:count], neurons[:count]
