@@ -7,12 +7,14 @@ SHA-256 of the arrays. Nothing in it is ever unpickled.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -20,10 +22,13 @@ from spikestream import __version__
 from spikestream.batch import Array
 from spikestream.config import Config, build, from_tables, to_tables
 from spikestream.errors import ConfigError, ModelError
+from spikestream.files.regular import open_regular
 from spikestream.pipeline import Pipeline
 
 FORMAT = 1
 META = "meta"
+LATEST_US = 2**62
+"""No stream time lies beyond."""
 
 
 def arrays(pipeline: Pipeline) -> dict[str, Array]:
@@ -48,21 +53,13 @@ def state_sha256(pipeline: Pipeline) -> str:
 
 def save(path: str | Path, pipeline: Pipeline) -> None:
     """Write the pipeline's configuration and memory to ``path``, atomically: temporary file, fsync, rename."""
-    if not isinstance(pipeline.config, Config):
-        raise ModelError("only a pipeline built from a configuration can be saved", remedy="build it with ss.build()")
-    state = arrays(pipeline)
-    meta = {
-        "format": FORMAT,
-        "spikestream": __version__,
-        "config": to_tables(pipeline.config),
-        "now": pipeline.now,
-        "sha256": digest(state),
-    }
+    entries = _entries(pipeline)
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}")
+    # A name of its own: an earlier save to the same place may still be under way.
+    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, **{META: np.array(json.dumps(meta))}, **state)  # type: ignore[arg-type]
+            np.savez(file, **entries)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -74,13 +71,26 @@ def save(path: str | Path, pipeline: Pipeline) -> None:
             temporary.unlink()
 
 
+def dumped(pipeline: Pipeline) -> bytes:
+    """Return what `save` would write."""
+    file = io.BytesIO()
+    np.savez(file, **_entries(pipeline))  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def restore(data: bytes, pipeline: Pipeline) -> None:
+    """Give ``pipeline`` all memory of the dumped one, bit for bit; raises `ModelError` where it does not fit."""
+    meta, state = _read(io.BytesIO(data), len(data), "the record's starting state")
+    _put(state, pipeline)
+    pipeline.now = meta["now"]
+
+
 def load(path: str | Path) -> Pipeline:
     """Return the saved pipeline, able to go on where it stopped, bit for bit; raises `ModelError`."""
-    meta, state = _read(Path(path))
+    meta, state = _opened(path)
     try:
         pipeline = build(_config(path, meta))
-        for name, stage in pipeline.stages.items():
-            stage.restore({key.partition("/")[2]: value for key, value in state.items() if key.startswith(f"{name}/")})
+        _put(state, pipeline)
     except (ConfigError, ModelError) as error:
         raise ModelError(f"the model {path} does not fit itself: {error}") from error
     pipeline.now = meta["now"]
@@ -89,13 +99,13 @@ def load(path: str | Path) -> Pipeline:
 
 def config_of(path: str | Path) -> Config:
     """Return the configuration a model was saved with; raises `ModelError`."""
-    meta, _ = _read(Path(path))
+    meta, _ = _opened(path)
     return _config(path, meta)
 
 
 def transfer(path: str | Path, pipeline: Pipeline) -> None:
     """Give ``pipeline`` what the saved one has learned, but none of its moment in time; raises `ModelError`."""
-    _, state = _read(Path(path))
+    _, state = _opened(path)
     for name, stage in pipeline.stages.items():
         learned = getattr(stage, "LEARNED", ())
         if not learned:
@@ -116,15 +126,41 @@ def _config(path: str | Path, meta: Mapping[str, Any]) -> Config:
         raise ModelError(f"the model {path} has a configuration this version does not know: {error}") from error
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+def _entries(pipeline: Pipeline) -> dict[str, Array]:
+    """Return everything the file holds, by name."""
+    if not isinstance(pipeline.config, Config):
+        raise ModelError("only a pipeline built from a configuration can be saved", remedy="build it with ss.build()")
+    state = arrays(pipeline)
+    meta = {
+        "format": FORMAT,
+        "spikestream": __version__,
+        "config": to_tables(pipeline.config),
+        "now": pipeline.now,
+        "sha256": digest(state),
+    }
+    return {META: np.array(json.dumps(meta)), **state}
+
+
+def _put(state: Mapping[str, Array], pipeline: Pipeline) -> None:
+    for name, stage in pipeline.stages.items():
+        stage.restore({key.partition("/")[2]: value for key, value in state.items() if key.startswith(f"{name}/")})
+
+
+def _opened(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if sum(entry.file_size for entry in file.zip.infolist()) > path.stat().st_size:
+        with open_regular(path) as file:
+            return _read(file, os.fstat(file.fileno()).st_size, str(path))
+    except OSError as error:
+        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
+
+
+def _read(source: IO[bytes], size: int, path: str) -> tuple[dict[str, Any], dict[str, Array]]:
+    try:
+        with np.load(source, allow_pickle=False) as file:
+            if sum(entry.file_size for entry in file.zip.infolist()) > size:
                 raise ValueError("it would unpack to more than it is")
             state = {key: file[key] for key in file.files}
         meta = json.loads(str(state.pop(META)))
-    except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
     except Exception as error:  # zipfile and numpy know no end of ways to trip over a damaged byte
         raise ModelError(f"{path} is not a model of spikestream, or is damaged") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
@@ -132,7 +168,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
             f"{path} has model format {meta.get('format') if isinstance(meta, dict) else meta!r}, not {FORMAT}"
         )
     now = meta.get("now")
-    if meta.get("sha256") != digest(state) or not (now is None or type(now) is int):
+    if meta.get("sha256") != digest(state) or not (now is None or (type(now) is int and abs(now) <= LATEST_US)):
         raise ModelError(f"{path} is damaged: its checksum does not fit", remedy="use an older checkpoint")
     return meta, state
 

@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from spikestream.errors import ConfigError, nearest
+from spikestream.files.regular import open_regular
 from spikestream.pipeline import Pipeline
 from spikestream.wire import is_topic
+
+LONGEST_STAGE = "x" * 44 + ".decisions"
+"""Room that a topic needs behind the name of its pipeline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,8 @@ def read_config(path: str | Path | None, sets: Sequence[str] = (), base: Mapping
     tables: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in (base or {}).items()}
     if path is not None:
         try:
-            _overlay(tables, tomllib.loads(Path(path).read_text(encoding="utf-8")))
+            with open_regular(path) as file:
+                _overlay(tables, tomllib.loads(file.read().decode()))
         except OSError as error:
             raise ConfigError(f"cannot read the configuration {path}: {error.strerror}", key=str(path)) from error
         except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits, nested too deep
@@ -205,7 +210,7 @@ def _check(config: Config) -> None:
         (
             "publish.pipeline",
             config.publish.pipeline,
-            is_topic(f"{config.publish.pipeline}.x.x"),
+            is_topic(f"{config.publish.pipeline}.{LONGEST_STAGE}"),
             "letters, digits, - and _",
         ),
     )
@@ -236,7 +241,7 @@ def _typed(key: str, wanted: Any, value: Any) -> Any:
     elif wanted is int and type(value) is int:
         if abs(value) < 2**63:
             return value
-    elif type(value) is wanted:
+    elif type(value) is wanted and not (wanted is str and "\0" in value):
         return value
     elif wanted is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)

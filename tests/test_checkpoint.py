@@ -377,6 +377,7 @@ def test_objects_are_never_unpickled(tmp_path):
         {"now": "soon"},
         {"now": 1.5},
         {"now": True},
+        {"now": 2**63},
         {"config": None},
         {"config": []},
         {"config": {}},

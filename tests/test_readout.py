@@ -286,6 +286,9 @@ def test_wrong_options_are_refused(options):
         ("waiting_settings", np.zeros((0, 2), np.int64)),
         ("waiting_times", np.zeros((1, 2), np.int64)),
         ("now", np.zeros(1, np.int64)),
+        ("votes", np.full((2, NEURONS), np.nan)),
+        ("seen", np.array([-1, 3], np.int64)),
+        ("counts", np.full(NEURONS, -1, np.int64)),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(name, wrong):

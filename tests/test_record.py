@@ -23,8 +23,9 @@ from spikestream.outputs.file import File
 from spikestream.sensors.record import Record, is_record
 from spikestream.service.engine import Engine, OutputHash
 from spikestream.service.hub import Hub
+from spikestream.service.job import Job
 from spikestream.service.record import Recorder
-from spikestream.service.session import Job, Session
+from spikestream.service.session import Session
 
 SAME = ("events_in", "events_filtered", "spikes_out", "decisions", "duration_us", "state_sha256", "output_sha256")
 
@@ -325,6 +326,22 @@ LABEL = {"command": "label", "t": 5, "start": 0, "stop": 5, "label": "a", "rewar
         command(**{**LABEL, "t": 2**63}),
         command(**{**LABEL, "start": 1.5}),
         command(**{**LABEL, "label": ["a"]}),
+        command(**{**LABEL, "label": 7}),
+        command(**{**LABEL, "label": "a" * 300}),
+        command(**{**LABEL, "label": "a\nb"}),
+        command(**{**LABEL, "reward": float("nan")}),
+        command(command="setting", t=5, key=5, value=True),
+        lambda message: (
+            {**message, "c": "record.state.stats", "d": {"data": "x"}} if message["k"] == "stats" else message
+        ),
+        lambda message: (
+            {**message, "c": "record.labels.stats", "d": {"rows": 5}} if message["k"] == "stats" else message
+        ),
+        only("record.commands.stats", c="record.labels.stats", d={"rows": [[0, 1, "a"]]}),
+        only("record.commands.stats", c="record.labels.stats", d={"rows": [[0, 1, "a", 1]]}),
+        only("record.commands.stats", c="record.labels.stats", d={"rows": [[0, 2**63, "a", True]]}),
+        only("record.commands.stats", c="record.labels.stats", d={"rows": [[0, 1, "", True]]}),
+        only("record.commands.stats", c="record.state.stats", d={}),
         command(**{**LABEL, "reward": "much"}),
         command(command="window", start=0, stop=2**64 - 1),
         command(command="setting", t=5, key="learn.enabled", value=None),
@@ -346,6 +363,7 @@ def test_a_record_that_makes_no_sense_is_refused(change, good, tmp_path):
         only("record.sensor.events", k="spikes", n=0, d=b""),
         only("record.sensor.events", k="gap", why="x"),
         only("record.sensor.events", n=0),
+        only("record.sensor.events", t0=0, t1=2**62, n=0, d=b""),
     ],
 )
 def test_batches_that_make_no_sense_end_in_an_error(change, good, tmp_path):

@@ -88,7 +88,9 @@ def picky(tmp_path, monkeypatch):
 def test_a_sensor_gets_its_options_as_text(picky):
     assert open_sensor("picky://here?hz=7.5").hz == 7.5
     assert open_sensor("picky:here").location == "here"
-    assert open_sensor("picky://?hz=7.5", hz=8).hz == 8
+    assert open_sensor("picky://?hz=7.5", hz=7.5).hz == 7.5
+    with pytest.raises(ConfigError, match=r"hz is 7.5 in picky://\?hz=7.5 and 8 in the settings"):
+        open_sensor("picky://?hz=7.5", hz=8)
 
 
 def test_a_wrong_option_names_those_that_exist(picky):

@@ -37,7 +37,8 @@ def recordings() -> Path:
 def run(options: argparse.Namespace) -> int:
     """Run everything; print what the subscribers receive, then the report, and last the JSON object of the run."""
     from spikestream.config import from_tables
-    from spikestream.service.session import Job, Session, warm_up
+    from spikestream.service.job import Job
+    from spikestream.service.session import Session, warm_up
 
     console = Console(options.quiet)
     folder = Path(options.recordings) if options.recordings else recordings()

@@ -87,15 +87,16 @@ def _base(options: argparse.Namespace) -> Mapping[str, Any]:
     from spikestream.checkpoint import config_of
     from spikestream.sensors.record import Record, is_record
 
-    if options.model:
-        tables: Mapping[str, Any] = asdict(config_of(options.model))
-    elif is_record(options.source):
-        tables = Record(options.source).config
-    else:
+    if is_record(options.source):  # a record is replayed as it was run, with another model's memory where one is named
+        tables: Mapping[str, Any] = Record(options.source).config
+        kept = {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
+        return kept | {"sensor": {"size": tables.get("sensor", {}).get("size", "")}}
+    if not options.model:
         return {}
+    tables = asdict(config_of(options.model))
     kept = {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
-    if options.model:  # its windows were those of the labels it was trained with
-        kept["readout"] = {key: value for key, value in kept.get("readout", {}).items() if key != "windows"}
+    # Its windows were those of the labels it was trained with.
+    kept["readout"] = {key: value for key, value in kept["readout"].items() if key != "windows"}
     return kept
 
 
@@ -108,7 +109,8 @@ def _says_windows(options: argparse.Namespace) -> bool:
 
 def run(options: argparse.Namespace) -> int:
     """Run the replay and return the exit code."""
-    from spikestream.service.session import Job, Session, warm_up
+    from spikestream.service.job import Job
+    from spikestream.service.session import Session, warm_up
 
     console = Console(options.quiet)
     job = Job(
@@ -121,6 +123,8 @@ def run(options: argparse.Namespace) -> int:
         record=options.record or "",
         wait_subscribers=options.wait_subscribers,
     )
+    if job.config.checkpoint.path:
+        console.log("warning: checkpoint.path is for 'run'; a replay saves what --save names")
     shown = _Shown(console, options)
     session = shown.session = Session(job, on_outputs=shown.outputs)
     say_if_cold(console)
@@ -145,14 +149,19 @@ class _Shown:
     async def run(self) -> None:
         import asyncio
 
-        for output in self.session.hub.outputs:
-            self.console.log(f"publishing at {output.url}")
-        bar = asyncio.create_task(self._bar())
+        tasks = [asyncio.create_task(self._bar()), asyncio.create_task(self._say_where())]
         try:
             await self.session.run()
         finally:
-            bar.cancel()
+            for task in tasks:
+                task.cancel()
             self.console.clear()
+
+    async def _say_where(self) -> None:
+        """Tell where it publishes, once it is known: port 0 becomes a real one by listening."""
+        await self.session.started.wait()
+        for output in self.session.hub.outputs:
+            self.console.log(f"publishing at {output.url}")
 
     def outputs(self, outputs: Mapping[str, Batch]) -> None:
         from spikestream.batch import Decisions

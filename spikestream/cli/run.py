@@ -26,27 +26,22 @@ def run(options: argparse.Namespace) -> int:
     """Run the daemon and return the exit code: 0 after SIGTERM or the end of the sensor."""
     import asyncio
 
-    from spikestream import checkpoint
     from spikestream.config import read_config
-    from spikestream.service.session import Job, Session, warm_up
+    from spikestream.errors import SpikestreamError
+    from spikestream.service.job import Job
+    from spikestream.service.session import Session, warm_up
 
     console = Console(options.quiet)
     config = read_config(options.config, options.sets)
     path = config.checkpoint.path
     known = path if path and Path(path).exists() else ""
-    session = Session(Job(config, model=known, save=path, record=options.record or ""))
+    every_s = config.checkpoint.every_s
+    session = Session(Job(config, model=known, save=path, save_every_s=every_s, record=options.record or ""))
     if known:
         console.log(f"goes on with what {known} has learned")
     warm_up()
 
-    async def autosave() -> None:
-        while True:
-            await asyncio.sleep(config.checkpoint.every_s)
-            if session.pipeline.now is not None:
-                await session.engine.between(lambda: checkpoint.save(path, session.pipeline))
-
     async def main() -> None:
-        saving = asyncio.create_task(autosave()) if path else None
         running = asyncio.create_task(session.run())
         starting = asyncio.create_task(session.started.wait())
         await asyncio.wait([starting, running], return_when=asyncio.FIRST_COMPLETED)
@@ -56,13 +51,11 @@ def run(options: argparse.Namespace) -> int:
         for output in session.hub.outputs:
             console.log(f"publishing at {output.url}")
         console.log("running")
-        try:
-            await running
-        finally:
-            if saving is not None:
-                saving.cancel()
+        await running
 
     signalled = run_until_signalled(main(), session.stop)
     for hop in session.hops():
         console.log(f"{hop}")
+    if problems := session.problems():
+        raise SpikestreamError("the ledger does not close: events were lost without a reason", details=problems)
     return INTERRUPTED if signalled == 2 else 0

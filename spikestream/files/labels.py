@@ -12,12 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikestream.errors import RecordingError
+from spikestream.files.regular import open_regular
 
 ALIASES = {"starttime_usec": "start_us", "endtime_usec": "stop_us", "class": "label"}
 HELD_OUT = 4
 """Without a ``split`` column the last quarter of the rows is the part nobody is taught."""
 LIMIT_US = 2**62
 """Stream time is an int64 with room to add to it."""
+LONGEST = 256
+"""Characters of a label: it goes out with every decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class LabelRow:
 def read_labels(path: str | Path) -> list[LabelRow]:
     """Return the rows of a label file in time order; raises `RecordingError` with the line that is wrong."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise RecordingError(f"cannot read the labels: {reason}", file=str(path)) from error
@@ -57,6 +61,11 @@ def read_labels(path: str | Path) -> list[LabelRow]:
     return [replace(row, test=i >= taught) for i, row in enumerate(rows)]
 
 
+def is_label(text: object) -> bool:
+    """Return whether this may be a label: a text that can be printed on one line."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST and text.isprintable()
+
+
 def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> LabelRow:
     cells = dict(zip(header, (cell.strip() for cell in line), strict=False))
     split = cells.get("split", "") if "split" in header else "train"
@@ -64,11 +73,12 @@ def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> L
         row = LabelRow(int(cells["start_us"]), int(cells["stop_us"]), cells["label"], split == "test")
     except (KeyError, ValueError) as error:
         raise RecordingError(f"line {number} of the labels is not understood: {error}", file=str(path)) from error
-    if not -LIMIT_US <= row.start < row.stop <= LIMIT_US or not row.label or split not in ("train", "test"):
+    times = -LIMIT_US <= row.start < row.stop <= LIMIT_US
+    if not times or not is_label(row.label) or split not in ("train", "test"):
         raise RecordingError(
             f"line {number} of the labels makes no sense",
             file=str(path),
-            expected="start_us < stop_us, a label, and split train or test",
-            found=",".join(line),
+            expected=f"start_us < stop_us, a label of up to {LONGEST} printable characters, and split train or test",
+            found=",".join(line)[:200],
         )
     return row

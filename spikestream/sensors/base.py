@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from spikestream.batch import Batch
-from spikestream.errors import ConfigError
+from spikestream.errors import ConfigError, DeviceError, PluginError, SpikestreamError
 from spikestream.files.options import check_options
 from spikestream.registry import found, load
 
@@ -61,17 +61,28 @@ def parse_uri(uri: str) -> tuple[str, str, dict[str, str]]:
 def open_sensor(uri: str, **extra: Any) -> Sensor:
     """Return the sensor that a URI names, built with the options of its query, as text, and with ``extra``.
 
-    Raises `ConfigError` for an option it does not have or that it refuses, `PluginError` for an unknown scheme, and
-    what the sensor itself raises.
+    Raises `ConfigError` for an option it does not have or that it refuses, or that the query and ``extra`` set
+    differently, `PluginError` for an unknown scheme, and of what the sensor itself raises our errors as they are,
+    `OSError` as `DeviceError`, and anything else, from a plugin, as `PluginError`.
     """
     scheme, location, options = parse_uri(uri)
     factory: Callable[..., Sensor] = load("sensors", scheme)
+    for key in options.keys() & extra.keys():
+        if options[key] != str(extra[key]):
+            text = f"{key} is {options[key]} in {uri} and {extra[key]} in the settings"
+            raise ConfigError(text, key=key, value=options[key])
     keywords: Mapping[str, Any] = {**options, **extra}
     check_options(f"sensor '{scheme}'", factory, keywords, skip=1)
     try:
         return factory(location, **keywords)
+    except SpikestreamError:
+        raise
     except ValueError as error:  # float("fast") in a plugin is the user's slip, not the plugin's
         raise ConfigError(f"sensor '{scheme}' refuses its options: {error}", key=uri) from error
+    except OSError as error:
+        raise DeviceError(f"sensor '{scheme}' cannot be opened: {error}") from error
+    except Exception as error:
+        raise PluginError(f"sensor '{scheme}' cannot be opened: {type(error).__name__}: {error}") from error
 
 
 def _options(uri: str, query: str) -> dict[str, str]:

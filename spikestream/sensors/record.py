@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from spikestream.batch import Batch, Command, Events, Label, Setting, Window, cut
 from spikestream.errors import ClientError, RecordingError
+from spikestream.files.labels import LabelRow, is_label
+from spikestream.files.regular import open_regular
 from spikestream.wire import ClientSession, Message
 from spikestream.wire.incoming import TIME_LIMIT
 
 CHUNK = 1 << 20
 TURN = 8
 """Batches between two turns of the event loop."""
+LONGEST_US = 3_600_000_000
+"""No batch is longer: a network would run tick by tick through an age that no sensor lived."""
 
 COMMANDS = {"label": Label, "setting": Setting, "window": Window}
 
@@ -22,7 +26,7 @@ COMMANDS = {"label": Label, "setting": Setting, "window": Window}
 def is_record(path: str) -> bool:
     """Return whether a file starts like a record: with the greeting of a wire stream."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head = file.read(256)
     except OSError:
         return False
@@ -30,9 +34,11 @@ def is_record(path: str) -> bool:
 
 
 class Record:
-    """A record as a sensor; ``config`` holds the tables it was made with, ``commands`` all its commands.
+    """A record as a sensor, with what the recorded run started from.
 
-    Raises `RecordingError` for a file that is no record, or is damaged: after all batches before the damage.
+    ``config`` holds the tables it was made with, ``state`` the dumped memory it began with (b"" if fresh), ``labels``
+    what its accuracy was measured against, ``commands`` all its commands. Raises `RecordingError` for a file that is
+    no record, or is damaged: after all batches before the damage.
     """
 
     live = False
@@ -41,16 +47,18 @@ class Record:
         self.location = location
         self.sent = 0
         self.size: tuple[int, int] | None = None
-        self.config: dict[str, Any] = {}
-        told: list[Mapping[str, Any]] = []
+        told: dict[str, list[Mapping[str, Any]]] = {"config": [], "state": [], "labels": [], "commands": []}
         try:
             self._look(told)
         except RecordingError:
-            if not self.config:
+            if not told["config"]:
                 raise  # else `batches` comes to the damage again, after all that is before it
-        if not self.config:
+        if not told["config"]:
             raise RecordingError("not a record", file=location, expected="a file made with --record")
-        self.commands = [self._command(values) for values in told]
+        self.config = dict(told["config"][-1])
+        self.state = b"".join(self._bytes(values) for values in told["state"])
+        self.labels = [row for values in told["labels"] for row in self._rows(values.get("rows"))]
+        self.commands = [self._command(values) for values in told["commands"]]
 
     async def batches(self, start: int = 0) -> AsyncIterator[Batch]:
         """Yield the recorded batches that end after ``start`` µs, the first cut there."""
@@ -58,12 +66,12 @@ class Record:
         for number, message in enumerate(m for m in self._messages() if m.topic == "record.sensor.events"):
             if number % TURN == 0:
                 await asyncio.sleep(0)
-            if message.kind != "events" or message.start < now:
+            if message.kind != "events" or message.start < now or message.stop - message.start > LONGEST_US:
                 raise RecordingError(
                     "the record is damaged",
                     file=self.location,
-                    expected=f"events from {now} µs on",
-                    found=f"{message.kind} from {message.start} µs on",
+                    expected=f"events from {now} µs on, of an hour at most",
+                    found=f"{message.kind} in [{message.start}, {message.stop}) µs",
                 )
             now = message.stop
             batch = Events(message.start, message.stop, message.data, message.size)
@@ -73,21 +81,35 @@ class Record:
             self.sent += len(rest)
             yield rest
 
-    def _look(self, told: list[Mapping[str, Any]]) -> None:
-        """Read what has to be known before the first batch, adding to ``told`` what each command says."""
+    def _look(self, told: Mapping[str, list[Mapping[str, Any]]]) -> None:
+        """Read what has to be known before the first batch, adding to ``told`` what each message says of it."""
         for message in self._messages():
-            if message.kind == "stats" and message.topic == "record.config.stats":
-                self.config = dict(message.data)
-            elif message.kind == "stats" and message.topic == "record.commands.stats":
-                told.append(message.data)
+            what = message.topic.removeprefix("record.").removesuffix(".stats")
+            if message.kind == "stats" and what in told:
+                told[what].append(message.data)
             elif self.size is None and message.kind == "events":
                 self.size = message.size
+
+    def _bytes(self, values: Mapping[str, Any]) -> bytes:
+        if not isinstance(values.get("data"), bytes):
+            raise RecordingError("the starting state is not understood", file=self.location)
+        return bytes(values["data"])
+
+    def _rows(self, rows: Any) -> list[LabelRow]:
+        try:
+            made = [LabelRow(*row) for row in rows]
+        except TypeError as error:
+            raise RecordingError(f"the labels are not understood: {error}", file=self.location) from error
+        times = [time for row in made for time in (row.start, row.stop)]
+        if not all(map(_is_time, times)) or not all(is_label(row.label) and type(row.test) is bool for row in made):
+            raise RecordingError("the labels are not understood", file=self.location)
+        return made
 
     def _command(self, told: Mapping[str, Any]) -> Command:
         values = dict(told)
         try:
             kind: Callable[..., Command] = COMMANDS[values.pop("command")]
-            if wrong := [f"{key} = {value!r}" for key, value in values.items() if not _fits(key, value)]:
+            if wrong := [f"{key} = {value!r:.80}" for key, value in values.items() if not _fits(key, value)]:
                 raise TypeError(", ".join(wrong))
             return kind(**values)
         except (KeyError, TypeError) as error:
@@ -97,7 +119,7 @@ class Record:
         session = ClientSession("record")
         session.subscribe(["record.>"])
         try:
-            with Path(self.location).open("rb") as file:
+            with open_regular(self.location) as file:
                 while not session.ended:
                     yield from (event for event in session.receive(file.read(CHUNK)) if isinstance(event, Message))
         except ClientError as error:
@@ -108,5 +130,13 @@ class Record:
 
 def _fits(key: str, value: Any) -> bool:
     if key in ("t", "start", "stop"):
-        return isinstance(value, int) and abs(value) <= TIME_LIMIT
-    return isinstance(value, int | float if key == "reward" else int | float | str)
+        return _is_time(value)
+    if key == "label":
+        return is_label(value)
+    if key == "reward":
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    return isinstance(value, str) if key == "key" else isinstance(value, int | float | str)
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) is int and abs(value) <= TIME_LIMIT

@@ -1,8 +1,10 @@
 """The recorder: what the pipeline was given, batch by batch and command by command, so that a replay is identical.
 
-A record is a file of wire messages, as a subscriber would have got them: the configuration first, on
-``record.config.stats``, then in stream order every batch on ``record.sensor.events`` and, before the batch it belongs
-to, every command on ``record.commands.stats``. A gap is a batch that starts later than the last one stopped.
+A record is a file of wire messages, as a subscriber would have got them. Before the first batch comes what the run
+started from: the configuration on ``record.config.stats``, on ``record.state.stats`` the memory the pipeline began with
+where it was not fresh, and on ``record.labels.stats`` what the accuracy was measured against. Then follow in stream
+order every batch on ``record.sensor.events`` and, before the batch it belongs to, every command on
+``record.commands.stats``. A gap is a batch that starts later than the last one stopped.
 """
 
 from __future__ import annotations
@@ -10,26 +12,42 @@ from __future__ import annotations
 import dataclasses
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from spikestream.batch import Batch, Command, Sound
 from spikestream.config import Config, to_tables
 from spikestream.errors import ConfigError
+from spikestream.files.labels import LabelRow
 from spikestream.outputs.file import File
 from spikestream.service.hub import Hub
 from spikestream.wire import Stats
 
+STATE_PART = 512 << 10
+"""Bytes of the starting memory in one message."""
+LABELS_PART = 1_000
+"""Rows of labels in one message."""
+
 
 class Recorder:
-    """Writes ``path``, which appears under its name when the record is complete; a watcher of the engine."""
+    """Writes ``path``, which appears under its name when the record is complete; a watcher of the engine.
 
-    def __init__(self, path: str, config: Config) -> None:
-        self._hub = Hub([File(path)], epoch=secrets.token_hex(8))
-        self._config = config
+    ``state`` is what `checkpoint.dumped` gave of a pipeline that did not start fresh; ``labels`` are those of the run.
+    """
+
+    def __init__(self, path: str, config: Config, state: bytes = b"", labels: Sequence[LabelRow] = ()) -> None:
+        self._file = File(path)
+        self._hub = Hub([self._file], epoch=secrets.token_hex(8))
+        self._config, self._state, self._labels = config, state, labels
 
     async def start(self) -> None:
-        """Open the file and write the configuration; raises `RecordingError`."""
+        """Open the file and write what the run starts from; raises `RecordingError`."""
         await self._hub.start()
-        self._hub.publish("record.config.stats", Stats(0, 0, to_tables(self._config)))
+        self._tell("config", to_tables(self._config))
+        for at in range(0, len(self._state), STATE_PART):
+            self._tell("state", {"data": self._state[at : at + STATE_PART]})
+        for at in range(0, len(self._labels), LABELS_PART):
+            part = self._labels[at : at + LABELS_PART]
+            self._tell("labels", {"rows": [list(dataclasses.astuple(row)) for row in part]})
 
     def __call__(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         """Write one batch and the commands that came with it."""
@@ -37,8 +55,16 @@ class Recorder:
             raise ConfigError("sound is not recorded", key="--record")
         for command in commands:
             values = {"command": type(command).__name__.lower(), **dataclasses.asdict(command)}
-            self._hub.publish("record.commands.stats", Stats(command.t, command.t, values))
+            self._tell("commands", values, command.t)
         self._hub.publish("record.sensor.events", batch)
+
+    @property
+    def rows(self) -> int:
+        """Return how many events are in the file, by the file's own count."""
+        return sum(flow.sent.rows for delivery in self._file.deliveries() for flow in delivery.flows.values())
+
+    def _tell(self, what: str, values: Mapping[str, Any], t: int = 0) -> None:
+        self._hub.publish(f"record.{what}.stats", Stats(t, t, values))
 
     async def aclose(self) -> None:
         """Close the file."""

@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from spikestream import checkpoint
-from spikestream.batch import Batch, Command, no_spikes
-from spikestream.config import Config, build
-from spikestream.errors import ConfigError
+from spikestream.batch import Batch, Command, Label, Setting, Window, no_spikes
+from spikestream.config import build
+from spikestream.errors import SpikestreamError
 from spikestream.files.labels import LabelRow, read_labels
 from spikestream.outputs.base import open_output
 from spikestream.pipeline import Hop, Pipeline
-from spikestream.sensors.base import Sensor, open_sensor, parse_uri
 from spikestream.sensors.pace import Pace
-from spikestream.sensors.record import Record, is_record
+from spikestream.sensors.record import Record
 from spikestream.sensors.recording import Recording
 from spikestream.service.engine import Engine, OutputHash
 from spikestream.service.hub import Hub
+from spikestream.service.job import Job, check, guarded, sensor_of
 from spikestream.service.record import Recorder
 from spikestream.service.scoring import Scorer, commands_of, windows_of
 from spikestream.wire import Stats
 
+log = logging.getLogger(__name__)
+
 STATS_S = 1.0
 PATIENCE_S = 10.0
 """How long a subscriber may take nothing, at the end, before it is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to run: a configuration, and what belongs to one run only."""
-
-    config: Config
-    from_us: int | None = None
-    to_us: int | None = None
-    labels: str = ""
-    model: str = ""
-    save: str = ""
-    record: str = ""
-    wait_subscribers: int = 0
 
 
 def warm_up() -> None:
@@ -53,37 +40,28 @@ def warm_up() -> None:
     network(no_spikes(0, network.tick_us))
 
 
-def _check(job: Job) -> None:
-    """Refuse what could only fail at the end of the run."""
-    if job.wait_subscribers < 0 or (job.wait_subscribers and not job.config.publish.urls):
-        allowed = "a number, together with --publish URL"
-        raise ConfigError("nobody can subscribe", key="--wait-subscribers", value=job.wait_subscribers, allowed=allowed)
-    for path in (job.save, job.record):
-        if path and not Path(path).absolute().parent.is_dir():
-            raise ConfigError(f"cannot write {path}: there is no such folder", value=path)
-    if job.save and job.save == job.record:
-        raise ConfigError(f"{job.save} cannot be both the model and the record", value=job.save)
-
-
 class Session:
     """A job, opened: sensor, pipeline, hub and engine. Raises whatever opening them raises."""
 
     def __init__(self, job: Job, on_outputs: Callable[[Mapping[str, Batch]], None] | None = None) -> None:
         self.job, config = job, job.config
-        _check(job)
+        check(job)
         self.rows = read_labels(job.labels) if job.labels else []
-        self.sensor = self._open_sensor()
+        self.sensor = sensor_of(job, self.rows)
+        if isinstance(self.sensor, Record) and not job.labels:
+            self.rows = self.sensor.labels
         self.pipeline = self._open_pipeline()
         self.scorer = self._open_scorer()
         self.hash = OutputHash()
         self.started = asyncio.Event()
         self._stopped = asyncio.Event()
         self.whole = False  # whether the sensor was read from its beginning to its end
-        self.recorder = Recorder(job.record, self.pipeline.config) if job.record else None
+        self._closing = asyncio.Event()
+        self.recorder = self._open_recorder() if job.record else None
         self.hub = Hub([open_output(url) for url in config.publish.urls], epoch=secrets.token_hex(8))
         self.engine = Engine(
             self.pipeline,
-            Pace(self.sensor, config.sensor.speed),
+            Pace(guarded(self.sensor, config.sensor.uri), config.sensor.speed),
             self.hub,
             name=config.publish.pipeline,
             commands=self._commands(),
@@ -92,27 +70,63 @@ class Session:
         )
 
     async def run(self) -> None:
-        """Publish, wait for the subscribers asked for, run to the end, drain, save."""
+        """Publish, wait for the subscribers asked for, run to the end, drain, save; every end is tried."""
         await self.hub.start()
         self.started.set()
+        tasks = [asyncio.create_task(self._stats())]
+        keeper = asyncio.create_task(self._keep())
         try:
             if self.recorder is not None:
                 await self.recorder.start()
             await self._wait_subscribers()
-            stats = asyncio.create_task(self._stats())
+            await self.engine.run()
+            self.whole = not self.engine.stopping and self.job.from_us is None and self.job.to_us is None
+        except BaseException:
+            await self._end(tasks, keeper)
+            raise
+        if (error := await self._end(tasks, keeper)) is not None:
+            raise error
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]], keeper: asyncio.Task[None]) -> BaseException | None:
+        """Drain, part, close and save, each whatever became of the others; return the first error."""
+        for task in tasks:
+            task.cancel()
+        self._closing.set()
+        steps: list[Callable[[], Awaitable[None]]] = [self._part, self.hub.aclose, lambda: keeper]
+        if self.recorder is not None:
+            steps.append(self.recorder.aclose)
+        if self.job.save and self.pipeline.now is not None:
+            steps.append(self._save)
+        errors: list[BaseException] = []
+        for step in steps:
             try:
-                await self.engine.run()
-                self.whole = not self.engine.stopping and self.job.from_us is None and self.job.to_us is None
-            finally:
-                stats.cancel()
-                self._publish_stats()
-                await self.hub.drain(PATIENCE_S)
-        finally:
-            await self.hub.aclose()
-            if self.recorder is not None:
-                await self.recorder.aclose()
-            if self.job.save and self.pipeline.now is not None:
-                checkpoint.save(self.job.save, self.pipeline)
+                await step()
+            except (SpikestreamError, OSError) as error:
+                log.warning("at the end: %s", error)
+                errors.append(error)
+        return errors[0] if errors else None
+
+    async def _part(self) -> None:
+        self._publish_stats()
+        await self.hub.drain(PATIENCE_S)
+
+    async def _save(self) -> None:
+        checkpoint.save(self.job.save, self.pipeline)
+
+    async def _keep(self) -> None:
+        """Save the model every so often, until the end; where that fails, say so and try again the next time."""
+        while self.job.save and self.job.save_every_s is not None:
+            try:
+                await asyncio.wait_for(self._closing.wait(), self.job.save_every_s)
+                return
+            except TimeoutError:
+                pass
+            if self.pipeline.now is None:
+                continue
+            try:
+                await self.engine.between(lambda: checkpoint.save(self.job.save, self.pipeline))
+            except SpikestreamError as error:
+                log.warning("not saved, tried again in %g s: %s", self.job.save_every_s, error)
 
     def stop(self) -> None:
         """Take nothing more from the sensor, and wait for no more subscribers."""
@@ -135,11 +149,17 @@ class Session:
     def hops(self) -> list[Hop]:
         """Return the loss ledger: of a recording read to its end from the decoder on, else from the sensor on."""
         hops = self.engine.hops()
-        if self.whole and isinstance(self.sensor, Recording):
+        if self._from_the_decoder() and isinstance(self.sensor, Recording):
             lost = self._lost_before()
             decoded = self.sensor.events + lost["outside the sensor"]
             hops.insert(0, Hop("decoder to sensor", decoded, self.sensor.sent, dropped=lost))
+        if self.recorder is not None:
+            hops.append(Hop("pipeline to record", self.pipeline.taken, self.recorder.rows))
         return hops
+
+    def _from_the_decoder(self) -> bool:
+        """Return whether everything the decoder gave was to be played."""
+        return self.whole and isinstance(self.sensor, Recording)
 
     def _lost_before(self) -> dict[str, int]:
         """Return what a recording's decoder and time policy dropped, by reason."""
@@ -163,7 +183,8 @@ class Session:
 
     def lost(self) -> int:
         """Return how many events, spikes and decisions were dropped or are missing, on the way to anyone."""
-        return sum(sum(hop.dropped.values()) + abs(hop.missing()) for hop in self.hops())
+        hops = sum(sum(hop.dropped.values()) + abs(hop.missing()) for hop in self.hops())
+        return hops + (0 if self._from_the_decoder() else sum(self._lost_before().values()))
 
     def summary(self) -> dict[str, Any]:
         """Return the figures of the run, as ``replay --json`` prints them."""
@@ -187,32 +208,18 @@ class Session:
             "output_sha256": self.hash.hexdigest(),
         }
 
-    def _open_sensor(self) -> Sensor:
-        config, job = self.job.config, self.job
-        if not config.sensor.uri:
-            raise ConfigError("no sensor is named", key="sensor.uri", remedy="set sensor.uri, or name a recording")
-        scheme, location, _ = parse_uri(config.sensor.uri)
-        if scheme != "file" or is_record(location):
-            if job.from_us is not None or job.to_us is not None:
-                raise ConfigError("only an event file can be cut with --from and --to", key="--from", value=job.from_us)
-            return Record(location) if scheme == "file" else open_sensor(config.sensor.uri)
-        wanted = {
-            "format": config.sensor.format,
-            "sensor": config.sensor.layout,
-            "size": config.sensor.size,
-            "from_us": job.from_us,
-            "to_us": job.to_us,
-            "stop_us": self.rows[-1].stop if self.rows and job.to_us is None else None,
-        }
-        chosen = {key: value for key, value in wanted.items() if value not in ("", None)}
-        lengths = {"length_us": config.batch.length_us, "grid_us": config.network.tick_us}
-        return open_sensor(config.sensor.uri, time=config.sensor.time, **lengths, **chosen)
-
     def _open_pipeline(self) -> Pipeline:
         pipeline = build(self.job.config, self.sensor.size)
         if self.job.model:
             checkpoint.transfer(self.job.model, pipeline)
+        elif isinstance(self.sensor, Record) and self.sensor.state:
+            checkpoint.restore(self.sensor.state, pipeline)
         return pipeline
+
+    def _open_recorder(self) -> Recorder:
+        fresh = not self.job.model and not getattr(self.sensor, "state", b"")
+        state = b"" if fresh else checkpoint.dumped(self.pipeline)
+        return Recorder(self.job.record, self.pipeline.config, state, self.rows)
 
     def _windows(self) -> list[LabelRow]:
         readout = self.job.config.readout
@@ -220,13 +227,16 @@ class Session:
 
     def _commands(self) -> list[Command]:
         config = self.job.config
+        recorded: Sequence[Command] = getattr(self.sensor, "commands", ())
+        if not self.job.labels:
+            return list(recorded)
         marked = config.readout.windows == "marked"
         commands = commands_of(self._windows(), mark=marked, teach=config.learn.enabled)
-        return [*commands, *getattr(self.sensor, "commands", ())]
+        return [*commands, *(command for command in recorded if not _teaches(command))]
 
     def _open_scorer(self) -> Scorer | None:
         axons: int = self.pipeline.stages["address"].axons  # type: ignore[attr-defined]
-        return Scorer(self._windows(), axons, self.job.config.learn.enabled) if self.job.labels else None
+        return Scorer(self._windows(), axons, self.job.config.learn.enabled) if self.rows else None
 
     def _score(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         if self.scorer is not None:
@@ -251,3 +261,8 @@ class Session:
         self.hub.publish(
             f"{self.job.config.publish.pipeline}.engine.stats", Stats(start, max(start, progress.stop), values)
         )
+
+
+def _teaches(command: Command) -> bool:
+    """Return whether a command is one that labels make: a label, a mark, a freeze."""
+    return isinstance(command, Label | Window) or (isinstance(command, Setting) and command.key == "learn.enabled")

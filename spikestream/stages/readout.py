@@ -129,6 +129,9 @@ class Readout:
         taken = take_over(own, state, growing)
         if not _agree(taken):
             raise ModelError("the saved state contradicts itself: of what belongs together some is missing")
+        counts = [taken[key] for key in ("votes", "seen", "counts", "past_counts")]
+        if not all(np.isfinite(values).all() and (values >= 0).all() for values in counts):
+            raise ModelError("the saved state contradicts itself: votes or counts are negative or not finite")
         self._now, self.learning = int(taken["now"]), bool(taken["learning"])
         self._heard = self._now
         self._labels = [str(name) for name in taken["labels"]]

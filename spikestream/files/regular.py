@@ -1,0 +1,29 @@
+"""Files that are files: what a pipe or a device would do to a reader that expects an end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import BinaryIO
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; raises `OSError` for a folder, a pipe or a device, and for a name with a NUL.
+
+    A named pipe would be waited for until somebody writes into it, and a device may never end.
+    """
+    name = os.fspath(path)
+    if "\0" in name:
+        raise OSError(errno.EINVAL, "the name holds a NUL", name)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, "it is a folder", name)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", name)
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise

@@ -1,0 +1,110 @@
+"""What is to be run: a configuration and what belongs to one run only, checked before anything of it begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spikestream.config import Config
+from spikestream.errors import ConfigError
+from spikestream.files.labels import LabelRow
+from spikestream.sensors.base import Sensor, open_sensor, parse_uri
+from spikestream.sensors.guard import Guard
+from spikestream.sensors.record import Record, is_record
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to run: a configuration, and what belongs to one run only."""
+
+    config: Config
+    from_us: int | None = None
+    to_us: int | None = None
+    labels: str = ""
+    model: str = ""
+    save: str = ""
+    save_every_s: float | None = None
+    record: str = ""
+    wait_subscribers: int = 0
+
+
+def check(job: Job) -> None:
+    """Refuse what could only fail at the end of the run, or would write over what is read."""
+    if job.wait_subscribers < 0 or (job.wait_subscribers and not job.config.publish.urls):
+        allowed = "a number, together with --publish URL"
+        raise ConfigError("nobody can subscribe", key="--wait-subscribers", value=job.wait_subscribers, allowed=allowed)
+    for path in (job.save, job.record):
+        if "\0" in path or (path and not Path(path).absolute().parent.is_dir()):
+            raise ConfigError(f"cannot write {path!r}: there is no such folder", value=path)
+    taken: dict[str, str] = {}
+    for what, path, written in _files(job):
+        place = os.path.realpath(path) if path else ""
+        if written and place in taken:
+            raise ConfigError(f"{path} cannot be both {taken[place]} and {what}", value=path)
+        if place:
+            taken[place] = what
+
+
+def _files(job: Job) -> list[tuple[str, str, bool]]:
+    """Return (what it is, its path or "", whether it is written) of every file a job names but its model."""
+    urls = [url for url in job.config.publish.urls if url.startswith("file://")]
+    return [
+        ("the recording", _file_of(job.config.sensor.uri), False),
+        ("the labels", job.labels, False),
+        ("the model", job.save, True),
+        ("the record", job.record, True),
+        *((f"the stream {url}", url.removeprefix("file://"), True) for url in urls),
+    ]
+
+
+def _file_of(uri: str) -> str:
+    scheme, location, _ = parse_uri(uri)
+    return location if scheme == "file" and location != "-" else ""
+
+
+def sensor_of(job: Job, rows: Sequence[LabelRow]) -> Sensor:
+    """Return the sensor a job names, a recording cut as it asks; ``rows`` are the labels it must reach."""
+    config = job.config
+    if not config.sensor.uri:
+        raise ConfigError("no sensor is named", key="sensor.uri", remedy="set sensor.uri, or name a recording")
+    scheme, location, options = parse_uri(config.sensor.uri)
+    recorded = scheme == "file" and is_record(location)
+    if scheme == "file" and not recorded:
+        return open_sensor(config.sensor.uri, **_reading(job, rows, options))
+    if job.from_us is not None or job.to_us is not None:
+        raise ConfigError("only an event file can be cut with --from and --to", key="--from", value=job.from_us)
+    for key in ("format", "layout", "time"):
+        if getattr(config.sensor, key) != getattr(Config().sensor, key):
+            text = f"sensor.{key} is for recordings; options of a sensor go into its URI, as in blinker://?hz=5"
+            raise ConfigError(text, key=f"sensor.{key}", value=getattr(config.sensor, key))
+    return Record(location) if recorded else open_sensor(config.sensor.uri)
+
+
+def _reading(job: Job, rows: Sequence[LabelRow], options: Mapping[str, str]) -> dict[str, Any]:
+    """Return the keywords of a recording: what is set, and the defaults that its URI does not set itself."""
+    config = job.config
+    wanted = {
+        "format": config.sensor.format,
+        "sensor": config.sensor.layout,
+        "size": config.sensor.size,
+        "from_us": job.from_us,
+        "to_us": job.to_us,
+        "stop_us": rows[-1].stop if rows and job.to_us is None else None,
+    }
+    defaults = {
+        "time": Config().sensor.time,
+        "length_us": Config().batch.length_us,
+        "grid_us": Config().network.tick_us,
+    }
+    made = {"time": config.sensor.time, "length_us": config.batch.length_us, "grid_us": config.network.tick_us}
+    chosen = {key: value for key, value in wanted.items() if value not in ("", None)}
+    return chosen | {key: made[key] for key in made if key not in options or made[key] != defaults[key]}
+
+
+def guarded(sensor: Sensor, name: str) -> Sensor:
+    """Return the sensor, held to the laws of batches where it is somebody else's."""
+    ours = type(sensor).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return sensor if ours else Guard(sensor, name)
