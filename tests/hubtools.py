@@ -61,13 +61,12 @@ async def fill(hub, publish, most=20_000):
     for count in range(most):
         publish(count)
         await turns(2)
-        held = [f.held.messages for d in hub.ledger().subscribers for f in d.flows.values()]
-        if any(held):
+        if any(connection.backlog for output in hub.outputs for connection in output._connections):
             return count + 1
     raise AssertionError("the kernel took everything")
 
 
 def account(hub, peer_index=0):
-    """Return (offered, sent, dropped, held) messages of one subscriber."""
+    """Return (due, sent, dropped, held) messages of one subscriber."""
     (flow,) = hub.ledger().subscribers[peer_index].flows.values()
-    return flow.offered.messages, flow.sent.messages, flow.dropped.messages, flow.held.messages
+    return flow.due.messages, flow.sent.messages, flow.dropped.messages, flow.held.messages

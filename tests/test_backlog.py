@@ -36,7 +36,7 @@ def test_messages_and_gaps_add_up_under_any_load(script, limit):
     for what, which, count in script:
         if what == "push":
             assert backlog.push(message(which, due[which], count), POLICY[which])
-            backlog.flow(f"x.{which}.spikes").offered.add(1, count)
+            backlog.flow(f"x.{which}.spikes").due.add(1, count)
             due[which], rows[which] = due[which] + 1, rows[which] + count
         elif what == "take":
             out += backlog.take(which)
@@ -53,6 +53,7 @@ def test_messages_and_gaps_add_up_under_any_load(script, limit):
     for topic, (first, following, got, lost) in span(found).items():
         assert (first, following, got + lost) == (0, due[topic[2]], rows[topic[2]])
     assert {t[2] for t in span(found)} == {stage for stage in "abcd" if due[stage]}
+    backlog.landed(0)
     flows = backlog.accounts()
     for topic, (_, _, got, lost) in span(found).items():
         assert (flows[topic].sent.rows, flows[topic].dropped.rows, flows[topic].held.rows) == (got, lost, 0)
@@ -85,7 +86,7 @@ def test_what_may_not_be_dropped_is_not_and_too_much_of_it_ends_the_connection()
     size = len(message("a", 0).frame)
     recorder, replay = Backlog(3 * size), Backlog(3 * size)
     assert [recorder.push(message("a", seq), "disconnect") for seq in range(4)] == [True, True, True, False]
-    assert [replay.push(message("a", seq), "block") for seq in range(7)] == [True] * 6 + [False]
+    assert [replay.push(message("a", seq), "block") for seq in range(9)] == [True] * 9
     assert numbers(recorder.take(10**6), "a") == [0, 1, 2, 3]
 
 
@@ -150,3 +151,20 @@ def test_a_queue_that_never_runs_empty_does_not_grow():
         backlog.push(message("a", seq), "drop_oldest")
         backlog.take(1)
     assert len(backlog._old) <= 2
+
+
+def test_what_is_in_the_connections_buffer_is_sent_when_its_last_byte_has_left():
+    backlog = Backlog(10**6)
+    sizes = [len(message("a", seq).frame) for seq in range(3)]
+    turn = [message("a", seq) for seq in range(3)]
+    backlog.wrote(40)
+    backlog.flew(turn, {"x.a.spikes": (3, 3)}, sum(sizes), sum(sizes[1:]) + 1)
+    tallies = []
+    for unsent in (sum(sizes[1:]), sizes[2] + 1, sizes[2], 1):
+        backlog.landed(unsent)
+        flow = backlog.accounts()["x.a.spikes"]
+        tallies.append((flow.sent.rows, flow.flying.rows))
+    assert tallies == [(1, 2), (1, 2), (2, 1), (2, 1)]
+    backlog.crashed()
+    flow = backlog.accounts()["x.a.spikes"]
+    assert (flow.sent.rows, flow.dropped.rows, flow.flying.rows) == (2, 1, 0)

@@ -10,6 +10,7 @@ from broken import broken
 
 from spikestream import checks
 from spikestream.errors import ClientError
+from spikestream.outputs.base.due import Published
 from spikestream.wire import Delivery, Flow, Hello, Outgoing
 
 
@@ -24,16 +25,17 @@ class Shelf:
         self.flows: dict[str, Flow] = {}
         self.open = False
 
-    async def start(self, hello: Callable[[], Hello]) -> None:
+    blocked = False
+
+    async def start(self, hello: Callable[[], Hello], published: Published) -> None:
         if self.url in self.taken:
             raise ClientError("the shelf is taken")
         self.taken.add(self.url)
         self.open = True
+        self.published = published
 
     def send(self, message: Outgoing) -> Any:
-        flow = self.flows.setdefault(message.topic, Flow())
-        flow.offered.add(1, message.rows)
-        flow.sent.add(1, message.rows)
+        self.flows.setdefault(message.topic, Flow()).sent.add(1, message.rows)
 
     async def ready(self) -> None: ...
 
@@ -45,6 +47,8 @@ class Shelf:
         self.open = False
 
     def deliveries(self) -> Sequence[Delivery]:
+        for topic, due in self.published().items():
+            self.flows.setdefault(topic, Flow()).due = due
         return [Delivery(self.url, "shelf", self.flows)]
 
 
@@ -82,7 +86,7 @@ class Scribbling(Shelf):
 
 class Losing(Shelf):
     def send(self, message: Outgoing) -> Any:
-        self.flows.setdefault(message.topic, Flow()).offered.add(1, message.rows)
+        """Hand nothing on."""
 
 
 class Inventing(Shelf):

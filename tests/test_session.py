@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from cli import LABELS, LOOKS, PATIENCE_S, replay_json, spikestream
+from cli import LABELS, LOOKS, PATIENCE_S, replay_json, spikestream, start
 from small import SIZE, Given, config, events, noise, run
 
-from spikestream.batch import Events, Spikes
+import spikestream as ss
+from spikestream.batch import EVENT, Events, Spikes
 from spikestream.config import with_value
 from spikestream.errors import ConfigError, DeviceError, ModelError, PluginError, RecordingError
 from spikestream.files.labels import LabelRow
@@ -146,6 +148,55 @@ def test_strict_sees_what_the_time_policy_dropped_of_a_part_too(tmp_path):
     write(path, Events(0, 50_000, data, (128, 128)), size=(128, 128))
     args = ("replay", path, "--sensor", "dvs128", *QUICK, "--time", "drop", "--to", "40ms", "--strict")
     assert "1 events dropped: backward time" in spikestream(*args, code=7).stderr
+
+
+def test_a_daemon_lets_nobody_make_it_wait(tmp_path):
+    url = f"unix://{tmp_path}/s.sock"
+    text = f'[sensor]\nuri = "blinker://"\n[publish]\nurls = ["{url}"]\n[network]\nneurons = 5\n'
+    (tmp_path / "d.toml").write_text(text)
+    with start("run", tmp_path / "d.toml") as daemon:
+        while "running" not in daemon.stderr.readline():
+            pass
+        refused = spikestream("subscribe", url, "--policy", "block", code=5)
+        daemon.send_signal(signal.SIGTERM)
+        daemon.communicate(timeout=PATIENCE_S)
+    assert "there are: drop_oldest, latest, disconnect" in refused.stderr
+    assert daemon.returncode == 0
+
+
+def test_a_replay_that_waits_for_a_subscriber_can_still_be_stopped(tmp_path):
+    url = f"unix://{tmp_path}/s.sock"
+    noisy = tmp_path / "n.aedat4"
+    write(noisy, noise(0, 1_000_000, rate_hz=3_000_000), size=SIZE)
+    filters = ("--set", "filter=[]", "--set", "network.neurons=5")
+    with start("replay", noisy, "--speed", "max", *filters, "--publish", url, "--wait-subscribers", 1) as player:
+        while "publishing" not in player.stderr.readline():
+            pass
+        with ss.Client(url, ["*"], policy="block") as client:
+            next(iter(client))
+            waited = player.stderr  # it reads nothing more: the player fills its queue, and waits
+            with pytest.raises(subprocess.TimeoutExpired):
+                player.wait(timeout=3)
+            player.send_signal(signal.SIGTERM)
+            assert waited is player.stderr
+            out, err = player.communicate(timeout=PATIENCE_S)
+    assert player.returncode == 143
+    assert "have read nothing" in err
+    assert "every hop closes" in out
+
+
+def test_a_hundred_thousand_events_in_one_microsecond_are_replayed_and_published(tmp_path):
+    path, url = tmp_path / "same.aedat4", f"unix://{tmp_path}/s.sock"
+    data = np.zeros(100_000, EVENT)
+    data["t"] = 5
+    write(path, Events(0, 10, data, SIZE), size=SIZE)
+    args = (path, "--speed", "max", "--set", "filter=[]", "--set", "network.neurons=5", "--strict", "--json")
+    assert replay_json(*args)["events_in"] == 100_000
+    with start("replay", *args, "--publish", url, "--wait-subscribers", 1) as player:
+        done = spikestream("subscribe", url, "--wait", "60s", "--topic", "main.filter.events", "--summary")
+        player.communicate(timeout=PATIENCE_S)
+    assert player.returncode == 0
+    assert "100,000 rows" in done.stdout
 
 
 # What it refuses to begin.

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from wirebytes import golden, maps
 from wirecases import DATA, DECISIONS, EVENTS, HELLO, NOW, SPIKES, sent, served, subscriber
 
+from spikestream import batch as flow
 from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Sound, Spikes, concat, no_spikes
 from spikestream.errors import ClientError, SpikestreamError
 from spikestream.wire import (
     BYE,
-    MAX_FRAME,
     Bye,
     ClientSession,
     Gap,
@@ -190,30 +190,31 @@ def test_a_large_batch_travels_in_contiguous_pieces_that_fit(times, most):
     spikes = Spikes(-5, 40, data["t"].copy(), np.arange(len(times), dtype=np.int32))
     answers = Decisions(-5, 40, tuple(Decision(0, t + 1, "x", 0.5, (("x", 1.0),)) for t in sorted(times)))
     for batch, row_bytes in ((Events(-5, 40, data, (1, 1)), 13), (spikes, 12), (answers, 120)):
-        try:
-            parts = list(outgoing.pieces(batch, most))
-        except SpikestreamError:
-            assert max(map(times.count, times)) * row_bytes > most - 1_024
-            continue
+        parts, left_out = zip(*outgoing.pieces(batch, most, 2 * most), strict=True)
         assert [part.start for part in parts] == [batch.start, *(part.stop for part in parts[:-1])]
         assert parts[-1].stop == batch.stop
-        assert all(len(sent("a" * 80 + ".b.c", 2**40, NOW, part)) <= most + 4 for part in parts)
-        whole = concat(parts)
-        assert sent("a.b.c", 0, 0, whole) == sent("a.b.c", 0, 0, batch)
+        sizes = [len(sent("a" * 80 + ".b.c", 2**40, NOW, part)) for part in parts]
+        assert max(sizes) <= 2 * most + 4
+        stamped = [set(flow.stamps(part).tolist()) for part in parts]
+        assert all(size <= most + 4 or len(of) == 1 for size, of in zip(sizes, stamped, strict=True))
+        assert sum(left_out) == len(batch) - sum(map(len, parts))
+        fullest = max(map(times.count, times))
+        if fullest * row_bytes > 2 * most:
+            assert sum(left_out) > 0
+        elif fullest * row_bytes <= 2 * most - 1_024:
+            whole = concat(parts)
+            assert sent("a.b.c", 0, 0, whole) == sent("a.b.c", 0, 0, batch)
 
 
 def test_most_batches_are_one_piece():
     for batch in (EVENTS, SPIKES, DECISIONS, no_spikes(0, 5), Decisions(0, 5), Stats(0, 1, {}), Gap(0, 1)):
-        assert list(outgoing.pieces(batch)) == [batch]
+        assert list(outgoing.pieces(batch)) == [(batch, 0)]
 
 
-def test_rows_of_one_microsecond_that_fit_no_frame_are_refused():
-    data = np.zeros(MAX_FRAME // 13 + 1, EVENT)
-    with pytest.raises(SpikestreamError, match="rows at 0 µs do not fit"):
-        list(outgoing.pieces(Events(0, 1, data)))
-    broad = Decision(0, 1, "x", 1.0, tuple((f"label {i}", 0.0) for i in range(30_000)))
-    with pytest.raises(SpikestreamError, match="do not fit"):
-        list(outgoing.pieces(Decisions(0, 1, (broad,))))
+def test_a_row_that_no_frame_can_hold_is_left_out():
+    broad = Decision(0, 1, "x", 1.0, tuple((f"label {i}", 0.0) for i in range(300_000)))
+    ((piece, left_out),) = outgoing.pieces(Decisions(0, 1, (broad,)))
+    assert (piece, left_out) == (Decisions(0, 1), 1)
 
 
 def naive_match(pattern, topic):

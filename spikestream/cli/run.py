@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     path = config.checkpoint.path
     known = path if path and Path(path).exists() else ""
     every_s = config.checkpoint.every_s
-    session = Session(Job(config, model=known, save=path, save_every_s=every_s, record=options.record or ""))
+    record = options.record or ""
+    session = Session(Job(config, model=known, save=path, save_every_s=every_s, record=record, blocking=False))
     if known:
         console.log(f"goes on with what {known} has learned")
     warm_up()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spikestream.errors import ConfigError, RecordingError
+from spikestream.outputs.base.due import Due, Published
 from spikestream.wire import BYE, Delivery, Flow, Hello, Outgoing
 
 
@@ -21,6 +22,7 @@ class File:
         self._part = self._path.with_name(f".{self._path.name}.tmp-{os.getpid()}")
         self._file: BinaryIO | None = None
         self._flows: dict[str, Flow] = {}
+        self._due: Due | None = None
         self.url = f"file://{location}"
 
     @property
@@ -28,8 +30,14 @@ class File:
         """Return 0: nobody can ask a file for anything."""
         return 0
 
-    async def start(self, hello: Callable[[], Hello]) -> None:
+    @property
+    def blocked(self) -> bool:
+        """Return False: a file takes what it is given."""
+        return False
+
+    async def start(self, hello: Callable[[], Hello], published: Published) -> None:
         """Open the unfinished file; raises `RecordingError` where that fails."""
+        self._due = Due(published)
         try:
             self._file = self._part.open("wb")
             self._file.write(hello().frame)
@@ -38,14 +46,12 @@ class File:
 
     def send(self, message: Outgoing) -> None:
         """Append a message; raises `RecordingError` where the disk takes no more."""
-        flow = self._flows.setdefault(message.topic, Flow())
-        flow.offered.add(1, message.rows)
         assert self._file is not None, "the file is not started"
         try:
             self._file.write(message.frame)
         except OSError as error:
             raise self._failed(error) from error
-        flow.sent.add(1, message.rows)
+        self._flows.setdefault(message.topic, Flow()).sent.add(1, message.rows)
 
     async def ready(self) -> None:
         """Return at once."""
@@ -59,11 +65,15 @@ class File:
                 raise self._failed(error) from error
 
     async def aclose(self) -> None:
-        """Close with a bye, and give the file its name once it is on the disk."""
+        """Close with a bye and give the file its name once it is on the disk; with nothing sent, an older one stays."""
         if self._file is None:
             return
         file, self._file = self._file, None
         try:
+            if not self._flows:
+                file.close()
+                self._part.unlink()
+                return
             with file:
                 file.write(BYE)
                 file.flush()
@@ -75,7 +85,12 @@ class File:
 
     def deliveries(self) -> Sequence[Delivery]:
         """Return the account of the file, as if it were a subscriber."""
-        return [Delivery(self.url, "file", {topic: flow.copy() for topic, flow in self._flows.items()})]
+        if self._due is None:
+            return []
+        flows = {topic: flow.copy() for topic, flow in self._flows.items()}
+        for topic, due in self._due.figures(lambda topic: True).items():
+            flows.setdefault(topic, Flow()).due = due
+        return [Delivery(self.url, "file", flows)]
 
     def _failed(self, error: OSError) -> RecordingError:
         return RecordingError(f"cannot be written: {error.strerror}", file=str(self._path))

@@ -124,6 +124,7 @@ class Engine:
         self._slots = threading.Semaphore(HANDED_OVER)
         self.stopping = False
         self._pump: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
 
     def command(self, command: Command) -> None:
         """Add a command; one whose time has passed takes effect at the start of the next batch."""
@@ -140,10 +141,12 @@ class Engine:
         await asyncio.to_thread(alone)
 
     def stop(self) -> None:
-        """Take nothing more from the sensor; what was taken is still run and published."""
+        """Take nothing more from the sensor; what was taken is still run and published, and nobody is waited for."""
         self.stopping = True
         if self._pump is not None:
             self._pump.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def run(self) -> None:
         """Run to the end; raises what the sensor raised, after everything before it was run and published."""
@@ -189,15 +192,14 @@ class Engine:
             return hops
         ledger = self.hub.ledger()
         for name, rows in made.items():
-            published = [tally.rows for topic, tally in ledger.published.items() if topic.split(".")[1] == name]
-            hops.append(Hop(f"{name} to hub", rows, sum(published)))
+            topics = [topic for topic in ledger.published if topic.split(".")[1] == name]
+            published = sum(ledger.published[topic].rows for topic in topics)
+            left_out = sum(ledger.left_out[topic] for topic in topics)
+            hops.append(Hop(f"{name} to hub", rows, published, dropped={"frame": left_out}))
         for one in ledger.subscribers:
             for topic, flow in one.flows.items():
-                everything = ledger.published[topic]
-                whole = flow.offered.messages == everything.messages  # it was there from the first to the last
-                rows = everything.rows if whole else flow.offered.rows
-                lost, held = {"slow": flow.dropped.rows}, flow.held.rows
-                hops.append(Hop(f"{topic} to {one.peer}", rows, flow.sent.rows, dropped=lost, held=held))
+                lost, held = {"slow or gone": flow.dropped.rows}, flow.held.rows + flow.flying.rows
+                hops.append(Hop(f"{topic} to {one.peer}", flow.due.rows, flow.sent.rows, dropped=lost, held=held))
         return hops
 
     async def _take(self) -> None:
@@ -252,13 +254,24 @@ class Engine:
             try:
                 if self.hub is not None:
                     self._publish(self.hub, batch, outputs, last)
-                    await self.hub.ready()
+                    await self._ready(self.hub)
                 self.progress.latencies_ns.append(monotonic_ns() - came_ns)
                 last = batch.stop
                 if self._on_outputs is not None:
                     self._on_outputs(outputs)
             finally:
                 self._slots.release()
+
+    async def _ready(self, hub: Hub) -> None:
+        """Wait for subscribers that asked for it, until they have room or until `stop`."""
+        if self.stopping or not hub.blocked:
+            return
+        self._waiting = asyncio.ensure_future(hub.ready())
+        try:
+            await asyncio.wait([self._waiting])
+        finally:
+            self._waiting.cancel()
+            self._waiting = None
 
     def _publish(self, hub: Hub, batch: Batch, outputs: Mapping[str, Batch], last: int | None) -> None:
         if last is not None and batch.start > last:

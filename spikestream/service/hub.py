@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,17 +11,23 @@ from dataclasses import dataclass, field, replace
 from spikestream import __version__
 from spikestream.errors import ConfigError, SpikestreamError
 from spikestream.outputs.base import Output
-from spikestream.wire import Delivery, Hello, Outgoing, Payload, Tally, is_topic, kind_of, pieces
+from spikestream.wire import POLICIES, Delivery, Hello, Outgoing, Payload, Tally, is_topic, kind_of, pieces
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What was published by topic, counted by the hub, and what each subscriber got of it, counted by its output."""
+    """What was published by topic, counted by the hub, and what each subscriber got of it, counted by its output.
+
+    ``left_out`` has the rows, by topic, that no frame could hold.
+    """
 
     published: Mapping[str, Tally]
     subscribers: Sequence[Delivery]
+    left_out: Mapping[str, int]
 
     def problems(self) -> list[str]:
         """Return one line for every account that does not close, in rows."""
@@ -36,12 +43,14 @@ class Ledger:
 class _Topic:
     kind: str
     published: Tally = field(default_factory=Tally)
+    left_out: int = 0
 
 
 class Hub:
     """Publishes batches under topics, on all outputs alike; call it from the loop's own thread.
 
-    ``epoch`` is another text after every start; ``clock`` says what stream time is (see `Hello`).
+    ``epoch`` is another text after every start; ``clock`` says what stream time is, and ``policies`` what subscribers
+    may choose (see `Hello`).
     """
 
     def __init__(
@@ -51,25 +60,31 @@ class Hub:
         epoch: str,
         now_ns: Callable[[], int] = time.time_ns,
         clock: str = "sensor",
+        policies: Sequence[str] = POLICIES,
     ) -> None:
         self.outputs = tuple(outputs)
         self._epoch = epoch
         self._now_ns = now_ns
         self._clock = clock
+        self._policies = tuple(policies)
         self._topics: dict[str, _Topic] = {}
 
     async def start(self) -> None:
         """Start every output; where one cannot, the others are closed again and its error is raised."""
         try:
             for output in self.outputs:
-                await output.start(self.hello)
+                await output.start(self.hello, self.published)
         except BaseException:
             await self.aclose()
             raise
 
     def hello(self) -> Hello:
         """Return the greeting for a subscriber who connects now."""
-        return Hello(f"spikestream/{__version__}", self._epoch, self._now_ns(), self._clock)
+        return Hello(f"spikestream/{__version__}", self._epoch, self._now_ns(), self._clock, self._policies)
+
+    def published(self) -> Mapping[str, Tally]:
+        """Return what was published so far by topic."""
+        return {name: topic.published for name, topic in self._topics.items()}
 
     @property
     def subscribers(self) -> int:
@@ -79,14 +94,19 @@ class Hub:
     def publish(self, topic: str, batch: Payload) -> None:
         """Number a batch and hand it to every output; never waits.
 
-        A batch too large for one frame goes out as several messages, cut by time. Raises `ConfigError` for a topic that
-        is none or is another kind's, `SpikestreamError` where the rows of a single µs do not fit a frame, and what an
-        output raises that is broken, once all others have the message.
+        A batch too large for one frame goes out as several messages, cut by time; what no frame can hold is left out,
+        counted and told of once. Raises `ConfigError` for a topic that is none or is another kind's, and what an output
+        raises that is broken, once all others have the message.
         """
         known = self._topics.get(topic) or self._add(topic)
         if known.kind != kind_of(batch):
             raise ConfigError(f"topic '{topic}' is for {known.kind}, not {kind_of(batch)}", key="topic", value=topic)
-        for piece in pieces(batch):
+        for piece, left_out in pieces(batch) if self.outputs else ((batch, 0),):
+            if left_out and not known.left_out:
+                log.warning(
+                    "%s: %s rows at %d µs are more than a message can hold", topic, f"{left_out:,}", piece.start
+                )
+            known.left_out += left_out
             message = Outgoing(topic, known.kind, known.published.messages, self._now_ns(), piece)
             known.published.add(1, len(piece))
             self._send(message)
@@ -107,6 +127,11 @@ class Hub:
             raise ConfigError(f"'{topic}' is not a topic", key="topic", value=topic, allowed=allowed)
         self._topics[topic] = _Topic(topic.rpartition(".")[2])
         return self._topics[topic]
+
+    @property
+    def blocked(self) -> bool:
+        """Return whether a subscriber with policy block is full."""
+        return any(output.blocked for output in self.outputs)
 
     async def ready(self) -> None:
         """Return at once, unless a subscriber with policy block is full: then when it has room."""
@@ -130,7 +155,8 @@ class Hub:
     def ledger(self) -> Ledger:
         """Return what was published and what became of it, as of now."""
         published = {name: replace(topic.published) for name, topic in self._topics.items()}
-        return Ledger(published, [delivery for output in self.outputs for delivery in output.deliveries()])
+        deliveries = [delivery for output in self.outputs for delivery in output.deliveries()]
+        return Ledger(published, deliveries, {name: topic.left_out for name, topic in self._topics.items()})
 
 
 async def _all(steps: Iterable[Awaitable[None]]) -> None:

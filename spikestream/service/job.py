@@ -29,6 +29,8 @@ class Job:
     save_every_s: float | None = None
     record: str = ""
     wait_subscribers: int = 0
+    blocking: bool = True
+    """Whether a subscriber may make the run wait for it: never a daemon."""
 
 
 def check(job: Job) -> None:

@@ -23,7 +23,7 @@ from spikestream.service.hub import Hub
 from spikestream.service.job import Job, check, guarded, sensor_of
 from spikestream.service.record import Recorder
 from spikestream.service.scoring import Scorer, commands_of, windows_of
-from spikestream.wire import Stats
+from spikestream.wire import POLICIES, Stats
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,9 @@ class Session:
         self.whole = False  # whether the sensor was read from its beginning to its end
         self._closing = asyncio.Event()
         self.recorder = self._open_recorder() if job.record else None
-        self.hub = Hub([open_output(url) for url in config.publish.urls], epoch=secrets.token_hex(8))
+        policies = POLICIES if job.blocking else tuple(policy for policy in POLICIES if policy != "block")
+        outputs = [open_output(url) for url in config.publish.urls]
+        self.hub = Hub(outputs, epoch=secrets.token_hex(8), policies=policies)
         self.engine = Engine(
             self.pipeline,
             Pace(guarded(self.sensor, config.sensor.uri), config.sensor.speed),

@@ -7,7 +7,7 @@ So a gap always goes out before the next message of its topic, and at the latest
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -29,31 +29,48 @@ class Tally:
 
 @dataclass(slots=True)
 class Flow:
-    """One topic to one subscriber, each figure counted where it happens: offered == sent + dropped + held."""
+    """One topic to one subscriber, each figure counted where it happens: due == sent + dropped + held + flying."""
 
-    offered: Tally = field(default_factory=Tally)
+    due: Tally = field(default_factory=Tally)
+    """What was published while the subscriber had asked for it, by the publisher's figures and not by the output's."""
     sent: Tally = field(default_factory=Tally)
+    """What the kernel has taken; the connection's own buffer is not the kernel."""
     dropped: Tally = field(default_factory=Tally)
     held: Tally = field(default_factory=Tally)
     """What is in the queue, counted from the queue itself when it is asked for."""
+    flying: Tally = field(default_factory=Tally)
+    """What is in the connection's buffer, counted from there when it is asked for."""
 
     def copy(self) -> Flow:
         """Return a copy of what was counted, nothing of it held."""
-        return Flow(replace(self.offered), replace(self.sent), replace(self.dropped))
+        return Flow(replace(self.due), replace(self.sent), replace(self.dropped))
+
+    def add(self, other: Flow) -> None:
+        """Count another's figures in."""
+        for mine, theirs in ((self.due, other.due), (self.sent, other.sent), (self.dropped, other.dropped)):
+            mine.add(theirs.messages, theirs.rows)
 
     def imbalance(self) -> int:
         """Return the rows that are missing (positive) or too many (negative), 0 where the account closes."""
-        return self.offered.rows - self.sent.rows - self.dropped.rows - self.held.rows
+        return self.due.rows - self.sent.rows - self.dropped.rows - self.held.rows - self.flying.rows
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one subscriber was offered and got, topic by topic; ``gaps`` are the gap messages it was sent."""
+    """What one subscriber was due and got, topic by topic; ``gaps`` are the gap messages it was sent."""
 
     peer: str
     client: str
     flows: Mapping[str, Flow]
     gaps: int = 0
+
+
+class _Flying(NamedTuple):
+    """A message in the connection's buffer; ``end`` is how many bytes were handed over up to its last one."""
+
+    end: int
+    topic: str
+    rows: int
 
 
 class _Queued(NamedTuple):
@@ -81,7 +98,7 @@ class _Loss:
 
 
 class Backlog:
-    """What one subscriber has still to get, in order.
+    """What one subscriber has still to get, in order, and what its connection has not yet handed to the kernel.
 
     Over ``limit`` bytes the oldest messages under policy drop_oldest go first, then those under latest (of which there
     is one a topic). Messages under disconnect and block are never dropped.
@@ -97,6 +114,8 @@ class Backlog:
         self._latest: dict[str, int] = {}
         self._losses: dict[str, _Loss] = {}
         self._pushed = 0
+        self._written = 0
+        self._flying: deque[_Flying] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._queue or self._losses)
@@ -122,24 +141,59 @@ class Backlog:
             self._append(entry)
         while self.bytes > self.limit and self._drop_one():
             pass
-        return self.bytes <= (self.limit if policy == "disconnect" else 2 * self.limit)
+        # Under block the publisher waits after each batch, however large that was.
+        return policy == "block" or self.bytes <= self.limit * (1 if policy == "disconnect" else 2)
 
     def control(self, frame: bytes) -> None:
         """Queue a control frame, which nothing drops and nothing overtakes."""
         self._queue[self._next()] = frame
 
     def take(self, room: int) -> list[bytes]:
-        """Return the next frames, up to `room` bytes and one frame more, and count them as sent."""
+        """Return the next frames, up to `room` bytes and one frame more, to be written to the connection now."""
         frames: list[bytes] = []
         while self._queue and room > 0:
             key, entry = self._queue.popitem(last=False)
             while self._old and self._old[0] <= key:
                 self._old.popleft()
-            frames += self._frames(key, entry)
-            room -= len(frames[-1])
+            taken = self._frames(key, entry)
+            self._written += sum(map(len, taken))
+            if isinstance(entry, _Queued):
+                self._flying.append(_Flying(self._written, entry.topic, entry.rows))
+            room -= len(taken[-1])
+            frames += taken
         if not self._queue:
-            frames += self.settle()
+            last = self.settle()
+            self._written += sum(map(len, last))
+            frames += last
         return frames
+
+    def wrote(self, size: int) -> None:
+        """Take note of bytes written to the connection past the queue, none of them of a message."""
+        self._written += size
+
+    def flew(self, turn: Sequence[Outgoing], sums: Mapping[str, tuple[int, int]], size: int, unsent: int) -> None:
+        """Take note of messages written to the connection past the queue; `unsent` bytes are in its buffer now."""
+        if not unsent and not self._flying:
+            self._written += size
+            for topic, (messages, rows) in sums.items():
+                self.flow(topic).sent.add(messages, rows)
+            return
+        for message in turn:
+            self._written += len(message.frame)
+            self._flying.append(_Flying(self._written, message.topic, message.rows))
+        self.landed(unsent)
+
+    def landed(self, unsent: int) -> None:
+        """Count as sent what the kernel has: all that was written but the last ``unsent`` bytes."""
+        while self._flying and self._flying[0].end <= self._written - unsent:
+            message = self._flying.popleft()
+            self.flow(message.topic).sent.add(1, message.rows)
+
+    def crashed(self) -> None:
+        """Count as dropped what is in the connection's buffer: the connection is gone."""
+        while self._flying:
+            message = self._flying.popleft()
+            self.flow(message.topic).dropped.add(1, message.rows)
 
     def forget(self, policy_now: Callable[[str], str | None]) -> None:
         """Drop what is queued of topics whose policy is another one now, and queue the gaps that stand for it."""
@@ -163,10 +217,12 @@ class Backlog:
         return self._settle(list(self._losses))
 
     def accounts(self) -> dict[str, Flow]:
-        """Return a copy of the account of every topic, with what is held counted from the queue."""
+        """Return a copy of the account of every topic, with what is held counted from the queue and the buffer."""
         copies = {topic: flow.copy() for topic, flow in self.flows.items()}
         for entry in self._entries():
-            copies[entry.topic].held.add(1, entry.rows)
+            copies.setdefault(entry.topic, Flow()).held.add(1, entry.rows)
+        for message in self._flying:
+            copies.setdefault(message.topic, Flow()).flying.add(1, message.rows)
         return copies
 
     def _entries(self) -> Iterable[_Queued]:
@@ -222,7 +278,6 @@ class Backlog:
         if self._latest.get(entry.topic) == key:
             del self._latest[entry.topic]
         self.bytes -= len(entry.frame)
-        self.flow(entry.topic).sent.add(1, entry.rows)
         return [*self._settle([entry.topic]), entry.frame]
 
     def _settle(self, topics: Iterable[str]) -> list[bytes]:

@@ -14,9 +14,9 @@ PREFIX = struct.Struct("<I")
 BYE = PREFIX.pack(0)
 
 MAX_FRAME = 1 << 20
-"""What our server sends at most, in bytes; larger batches travel as several messages. Eight fit the default queue."""
+"""Larger batches travel as several messages of so many bytes, eight of which fit the default queue."""
 MAX_FRAME_EVER = 16 << 20
-"""What a client accepts at most, whatever the server announces."""
+"""What a server sends at most, for rows of one single µs, and a client accepts, whatever the server announces."""
 MAX_CLIENT_FRAME = 64 << 10
 """What a server accepts at most from a client, and a client before the greeting."""
 MAX_CONTAINERS = 1 << 16

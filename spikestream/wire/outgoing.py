@@ -8,7 +8,7 @@ n (rows), d (data). Two messages are called gap: time the sensor lost is publish
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from spikestream import batch as flow
 from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Spikes
 from spikestream.errors import SpikestreamError
-from spikestream.wire.frames import MAX_FRAME, frame
+from spikestream.wire.frames import MAX_FRAME, MAX_FRAME_EVER, frame
 
 _HEAD = 1024
 """Bytes of a frame kept free for everything but the rows; a topic has at most 255."""
@@ -117,21 +117,35 @@ def loss_frame(topic: str, start: int, stop: int, rows: int, why: str = "slow") 
     return frame({"k": "gap", "c": topic, "from": start, "to": stop, "n": stop - start, "why": why, "rows": rows})
 
 
-def pieces(batch: Payload, max_frame: int = MAX_FRAME) -> Iterator[Payload]:
-    """Yield the batch in contiguous pieces that each fit a frame; nearly always that is the batch itself.
+def pieces(batch: Payload, max_frame: int = MAX_FRAME, ever: int = MAX_FRAME_EVER) -> Iterator[tuple[Payload, int]]:
+    """Yield the batch in contiguous pieces that each fit a frame, and how many rows had to be left out of each.
 
-    Raises `SpikestreamError` where the rows of one single µs do not fit.
+    Nearly always that is the batch itself, and 0. Rows of one single µs stay together, in a frame of up to ``ever``
+    bytes; what does not even fit that is left out.
     """
     while not isinstance(batch, Stats | Gap):
-        most = (max_frame - _HEAD) // _row_bytes(batch)
+        most, hardly = ((limit - _HEAD) // _row_bytes(batch) for limit in (max_frame, ever))
         if len(batch) <= most:
             break
         t = flow.stamps(batch)
-        if most == 0 or t[0] == t[most]:
-            raise SpikestreamError(f"{len(batch):,} rows at {t[0]} µs do not fit a frame of {max_frame:,} bytes")
-        piece, batch = flow.cut(batch, int(t[most]))
-        yield piece
-    yield batch
+        at = int(t[most])
+        if t[0] == at:
+            at += 1  # there is nothing to cut at before the µs is over
+        piece, batch = flow.cut(batch, at)
+        left = max(0, len(piece) - hardly)
+        yield _first(piece, hardly), left
+        if not len(batch) and batch.start == batch.stop:
+            return
+    yield batch, 0
+
+
+def _first(batch: Events | Spikes | Decisions, rows: int) -> Events | Spikes | Decisions:
+    """Return the batch with its first ``rows`` rows only."""
+    if isinstance(batch, Events):
+        return replace(batch, data=batch.data[:rows])
+    if isinstance(batch, Spikes):
+        return replace(batch, t=batch.t[:rows], axon=batch.axon[:rows])
+    return replace(batch, rows=batch.rows[:rows])
 
 
 def _row_bytes(batch: Events | Spikes | Decisions) -> int:

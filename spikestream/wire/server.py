@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 from spikestream.errors import ClientError
-from spikestream.wire.frames import BYE, FROM_CLIENT, MAX_CLIENT_FRAME, MAX_FRAME, FrameReader, frame, unpack
+from spikestream.wire.frames import BYE, FROM_CLIENT, MAX_CLIENT_FRAME, MAX_FRAME_EVER, FrameReader, frame, unpack
 from spikestream.wire.topics import POLICIES, Interest, is_pattern
 
 VERSION = 1
@@ -28,7 +28,7 @@ class Hello:
     now_ns: int
     clock: str = "sensor"
     caps: tuple[str, ...] = POLICIES
-    max_frame: int = MAX_FRAME
+    max_frame: int = MAX_FRAME_EVER
 
     @property
     def frame(self) -> bytes:
@@ -84,12 +84,13 @@ def error_frame(code: str, what: str) -> bytes:
 
 
 class ServerSession:
-    """Bytes of one client in, what it asks for out; `to_send` has the replies.
+    """Bytes of one client in, what it asks for out; `to_send` has the replies. ``policies`` are those it may choose.
 
     After a `ClientError` the session is over: send what `to_send` returns, and close.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, policies: Sequence[str] = POLICIES) -> None:
+        self.policies = tuple(policies)
         self.interest = Interest()
         self.client = ""
         self.welcomed = False
@@ -154,8 +155,9 @@ class ServerSession:
         number, topics, policy = _id(message), message.get("topics"), message.get("policy", POLICIES[0])
         if type(topics) is not list or not topics or not all(type(t) is str and is_pattern(t) for t in topics):
             raise _Refused("topic", "sub needs a list of topics like main.network.spikes, main.*.spikes, main.> or *")
-        if policy not in POLICIES:
-            raise _Refused("policy", f"unknown policy {policy!r}; known: {', '.join(POLICIES)}")
+        if policy not in self.policies:
+            known = ", ".join(self.policies)
+            raise _Refused("policy", f"policy {policy!r} is not to be had here; there are: {known}")
         if number in self.interest or len(self.interest) >= MAX_SUBS:
             raise _Refused("id", f"id {number} is in use, or this connection has {MAX_SUBS} subscriptions")
         self.interest.add(number, tuple(topics), policy)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from spikestream import registry
 from spikestream.errors import ConfigError
+from spikestream.outputs.base.due import Published
 from spikestream.wire import Delivery, Hello, Outgoing
 
 
@@ -21,8 +22,17 @@ class Output(Protocol):
         """Return how many subscribers have asked for something."""
         ...
 
-    async def start(self, hello: Callable[[], Hello]) -> None:
-        """Begin; `hello` returns the greeting for whoever connects. Raises `ConfigError` or `ClientError`."""
+    @property
+    def blocked(self) -> bool:
+        """Return whether a subscriber with policy block is full: `ready` would wait."""
+        ...
+
+    async def start(self, hello: Callable[[], Hello], published: Published) -> None:
+        """Begin; raises `ConfigError` or `ClientError`.
+
+        ``hello`` returns the greeting for whoever connects, ``published`` what the publisher has counted by topic: what
+        is due to a subscriber comes from there (`spikestream.outputs.base.due.Due`).
+        """
         ...
 
     def send(self, message: Outgoing) -> None:
@@ -38,7 +48,7 @@ class Output(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Tell every subscriber what it will not get, say bye, and end."""
+        """Tell every subscriber what it will not get, say bye, and end; of nothing sent nothing stays."""
         ...
 
     def deliveries(self) -> Sequence[Delivery]:

@@ -11,8 +11,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from spikestream.outputs.base.due import Published
 from spikestream.outputs.base.subscriber import HIGH_WATER, LOW_WATER, Subscriber
-from spikestream.wire import BYE, Delivery, Hello, Outgoing
+from spikestream.wire import BYE, Delivery, Flow, Hello, Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ class Listener:
         self.changed = asyncio.Event()
         """Set whenever a connection has taken something, or leaves."""
         self._connections: dict[Subscriber, None] = {}
-        self._gone: deque[Delivery] = deque(maxlen=KEEP_GONE)
+        self._gone: deque[Delivery] = deque()
+        self._long_gone: dict[str, Flow] = {}
         self._groups: dict[object, Group] = {}
         self._routes: dict[str, tuple[Group, ...]] = {}
         self._turn_bytes = 0
@@ -83,9 +85,14 @@ class Listener:
         """Return how many connections have at least one subscription."""
         return sum(len(group.members) for group in self._groups.values())
 
-    async def start(self, hello: Callable[[], Hello]) -> None:
+    @property
+    def blocked(self) -> bool:
+        """Return whether a subscriber with policy block is full."""
+        return any(connection.full for connection in self._connections)
+
+    async def start(self, hello: Callable[[], Hello], published: Published) -> None:
         """Listen; whoever connects is greeted with `hello()`. Raises `ConfigError` or `ClientError`."""
-        self._server = await self.listen(lambda: Subscriber(self, hello))
+        self._server = await self.listen(lambda: Subscriber(self, hello, published))
 
     def send(self, message: Outgoing) -> None:
         """Hand a message to whoever asked for its topic, at the end of this loop turn; never waits."""
@@ -144,12 +151,16 @@ class Listener:
         """Forget a connection that has gone, all but its account."""
         del self._connections[subscriber]
         self.leave(subscriber)
-        if subscriber.backlog.flows:
-            self._gone.append(subscriber.delivery())
+        delivery = subscriber.delivery()
+        if delivery.flows:
+            self._gone.append(delivery)
+        if len(self._gone) > KEEP_GONE:
+            for topic, flow in self._gone.popleft().flows.items():
+                self._long_gone.setdefault(topic, Flow()).add(flow)
 
     async def ready(self) -> None:
         """Return at once, unless a subscriber with policy block is full: then when it has room."""
-        await self._until(lambda: not any(c.full for c in self._connections))
+        await self._until(lambda: not self.blocked)
 
     async def drain(self, timeout_s: float) -> None:
         """Return when the kernel has everything, or when nobody has taken anything for `timeout_s` seconds."""
@@ -194,9 +205,11 @@ class Listener:
         await server.wait_closed()
 
     def deliveries(self) -> Sequence[Delivery]:
-        """Return the account of every subscriber, and of the last ones that have gone."""
+        """Return the account of every subscriber, those that have gone long ago summed up in the first."""
         self.flush()
-        return [*self._gone, *(connection.delivery() for connection in self._connections)]
+        earlier = {topic: flow.copy() for topic, flow in self._long_gone.items()}
+        summed = [Delivery("earlier subscribers", "", earlier)] if earlier else []
+        return [*summed, *self._gone, *(connection.delivery() for connection in self._connections)]
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spikestream.errors import ClientError
+from spikestream.outputs.base.due import Due, Published
 from spikestream.wire import (
     BYE,
     POLICIES,
     Backlog,
     Bye,
     Delivery,
+    Flow,
     Hello,
     Outgoing,
     Ping,
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 
 HIGH_WATER, LOW_WATER = 256 << 10, 64 << 10
 """Bytes in a connection's own buffer above which it counts as slow, and below which it takes more."""
+REQUESTS = 200
+"""So many requests of one connection are answered in a second."""
 PARTING_S = 5.0
 """How long a connection that is being closed may take to hand over its last bytes."""
 
@@ -39,8 +44,9 @@ PARTING_S = 5.0
 class Subscriber(asyncio.Protocol):
     """One connection of a listener, with its queue and its account."""
 
-    def __init__(self, listener: Listener, hello: Callable[[], Hello]) -> None:
-        self.session = ServerSession()
+    def __init__(self, listener: Listener, hello: Callable[[], Hello], published: Published) -> None:
+        self.session = ServerSession(hello().caps)
+        self.due = Due(published)
         self.backlog = Backlog(listener.queue_bytes)
         self.peer = ""
         self.closing = False
@@ -48,6 +54,8 @@ class Subscriber(asyncio.Protocol):
         self._hello = hello
         self._paused = False
         self._warned = False
+        self._aborted = False
+        self._asked: deque[float] = deque(maxlen=REQUESTS)
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
@@ -76,7 +84,7 @@ class Subscriber(asyncio.Protocol):
         if refusal:
             self.close(error_frame("full", refusal))
             return
-        transport.write(self._hello().frame)
+        self._write(self._hello().frame)
         self._timer = asyncio.get_running_loop().call_later(self._listener.handshake_s, self._too_late)
 
     def data_received(self, data: bytes) -> None:
@@ -85,11 +93,23 @@ class Subscriber(asyncio.Protocol):
             return
         # What was published before a change of mind goes out by the old one.
         self._listener.flush()
+        self.due.change(self._wants)
         try:
             for event in self.session.receive(data):
+                self._heed_pace()
                 self._obey(event)
         except ClientError as error:
             self._cut(error.what, self.session.to_send())
+
+    def _wants(self, topic: str) -> bool:
+        return self.session.interest.policy(topic) is not None
+
+    def _heed_pace(self) -> None:
+        """Refuse more requests a second than anybody needs: each costs the loop's time, which is everybody's."""
+        now = asyncio.get_running_loop().time()
+        if len(self._asked) == REQUESTS and now - self._asked[0] < 1:
+            raise self.session.fail("flood", f"more than {REQUESTS} requests in a second")
+        self._asked.append(now)
 
     def _obey(self, event: ServerEvent) -> None:
         if isinstance(event, Bye):
@@ -111,7 +131,7 @@ class Subscriber(asyncio.Protocol):
         if self.backlog:
             self.backlog.control(data)
         else:
-            self._transport.write(data)
+            self._write(data)
         if self._paused:
             # It asks and does not read the answers: no more of them until it does.
             self._transport.pause_reading()
@@ -123,16 +143,20 @@ class Subscriber(asyncio.Protocol):
         """
         if self.closing:
             return
-        direct = not self.busy
-        for topic, (messages, rows) in sums.items():
-            flow = self.backlog.flow(topic)
-            flow.offered.add(messages, rows)
-            if direct:
-                flow.sent.add(messages, rows)
-        if direct:
-            self._transport.write(joined)
-        else:
+        if self._transport.is_closing():  # the other end is gone, and we shall hear of it in a moment
+            for topic, (messages, rows) in sums.items():
+                self.backlog.flow(topic).dropped.add(messages, rows)
+        elif self.busy:
             self._queue(turn)
+        else:
+            self._transport.write(joined)
+            self.backlog.flew(turn, sums, len(joined), self._transport.get_write_buffer_size())
+
+    def _write(self, data: bytes) -> None:
+        """Write what is no message."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+            self.backlog.wrote(len(data))
 
     def _queue(self, turn: Sequence[Outgoing]) -> None:
         policy = self.session.interest.policy
@@ -153,6 +177,7 @@ class Subscriber(asyncio.Protocol):
         self._paused = False
         while self.backlog and not self._paused:
             self._transport.write(b"".join(self.backlog.take(HIGH_WATER)))
+        self.backlog.landed(self._transport.get_write_buffer_size())
         if not self._paused:
             self._transport.resume_reading()
         self._listener.changed.set()
@@ -171,18 +196,22 @@ class Subscriber(asyncio.Protocol):
 
     def close(self, last: bytes) -> None:
         """Give up what is queued, tell the client which messages that were, and part with `last`."""
+        self._listener.flush()
         if self.closing:
             return
         self.closing = True
         self._stop_timer()
+        self.due.end(self._wants)
         self.backlog.clear()
-        self._transport.write(b"".join([*self.backlog.settle(), last]))
+        self._write(b"".join([*self.backlog.settle(), last]))
         self._transport.close()
         self._timer = asyncio.get_running_loop().call_later(PARTING_S, self.abort)
         self._listener.leave(self)
 
     def abort(self) -> None:
-        """Part at once, whatever is still in the connection's buffer."""
+        """Part at once; what is still in the connection's buffer is dropped."""
+        self.backlog.landed(self._transport.get_write_buffer_size())
+        self._aborted = True
         self._transport.abort()
 
     def eof_received(self) -> None:
@@ -190,10 +219,16 @@ class Subscriber(asyncio.Protocol):
         self.close(BYE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Close the account: what was still queued is dropped."""
+        """Close the account: what was still queued, or cut off in the connection's buffer, is dropped."""
+        if not self.closing:
+            self._listener.flush()
+            self.due.end(self._wants)
         self.closing = True
         self._stop_timer()
         self.backlog.clear()
+        if exc is None and not self._aborted:
+            self.backlog.landed(0)
+        self.backlog.crashed()
         self._listener.remove(self)
         if lost := sum(flow.dropped.messages for flow in self.backlog.flows.values()):
             log.warning("subscriber %s: %d messages replaced by %d gap markers", self.peer, lost, self.backlog.gaps)
@@ -205,7 +240,12 @@ class Subscriber(asyncio.Protocol):
 
     def delivery(self) -> Delivery:
         """Return a copy of this subscriber's account."""
-        return Delivery(self.peer, self.session.client, self.backlog.accounts(), self.backlog.gaps)
+        if not self._transport.is_closing():
+            self.backlog.landed(self._transport.get_write_buffer_size())
+        flows = self.backlog.accounts()
+        for topic, due in self.due.figures(self._wants).items():
+            flows.setdefault(topic, Flow()).due = due
+        return Delivery(self.peer, self.session.client, flows, self.backlog.gaps)
 
 
 def _peer(transport: asyncio.Transport) -> str:
