@@ -244,13 +244,14 @@ def _connect(target: str | tuple[str, int], url: str) -> socket.socket:
             connection.close()
             raise
         return connection
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host name of odd characters never reaches the resolver
         raise _unreachable(url, error) from error
 
 
-def _unreachable(url: str, error: OSError) -> ClientError:
+def _unreachable(url: str, error: OSError | UnicodeError) -> ClientError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
     return ClientError(
-        f"nobody answers at {url}: {error.strerror or error}",
+        f"nobody answers at {url}: {why}",
         remedy=f"spikestream run CONFIG, or spikestream replay FILE --publish {url}",
     )
 

@@ -20,6 +20,7 @@ from spikestream.files.regular import open_regular
 from spikestream.pipeline import Pipeline
 from spikestream.wire import is_topic
 
+HOUR_US = 3_600_000_000
 LONGEST_STAGE = "x" * 44 + ".decisions"
 """Room that a topic needs behind the name of its pipeline."""
 
@@ -205,7 +206,9 @@ def _defaults(section: str) -> Any:
 def _check(config: Config) -> None:
     """Refuse what would else come to light in the middle of a run."""
     checks = (
-        ("batch.length_us", config.batch.length_us, config.batch.length_us > 0, "1 or more"),
+        ("batch.length_us", config.batch.length_us, 0 < config.batch.length_us <= HOUR_US, f"1 to {HOUR_US:,}"),
+        ("network.tick_us", config.network.tick_us, 0 < config.network.tick_us <= HOUR_US, f"1 to {HOUR_US:,}"),
+        ("readout.window_us", config.readout.window_us, config.readout.window_us > 0, "1 or more"),
         ("checkpoint.every_s", config.checkpoint.every_s, config.checkpoint.every_s > 0, "numbers above 0"),
         (
             "publish.pipeline",

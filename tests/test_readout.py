@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from network_cases import enabled, spikes, through
 from readout_cases import ALL, NEURONS, commands, decided, lost, marks, readout, run_stage, streams
 
-from spikestream.batch import Decision, Label, Window, check, cut, no_events
+from spikestream.batch import Decision, Label, Window, check, cut, no_events, no_spikes
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.pipeline import Pipeline
 from spikestream.stages.readout import Readout
@@ -242,6 +242,13 @@ def test_marks_inside_a_gap_are_dropped_and_those_across_its_edge_are_not():
 
 
 # What it is given.
+
+
+def test_a_mark_that_ends_before_the_stream_begins_is_no_window():
+    stage = readout(None)
+    stage.command(Window(-1, 0))
+    stage.command(Window(-3, 5))
+    assert [(row.start, row.stop) for row in stage(no_spikes(0, 10)).rows] == [(-3, 5)]
 
 
 def test_it_counts_what_it_takes_and_gives():

@@ -31,7 +31,16 @@ def usage() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code."""
-    args = sys.argv[1:] if argv is None else argv
+    try:
+        from spikestream.cli.base import open_streams, printed
+
+        open_streams()
+        return printed(lambda: _main(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # while something was still being imported
+        return 130
+
+
+def _main(args: list[str]) -> int:
     if not args or args[0] in ("-h", "--help", "help"):
         print(usage(), file=sys.stdout if args else sys.stderr)
         return 0 if args else 2

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from spikestream.cli.base import Console, add_quiet
+from spikestream.cli.base import Console, add_quiet, tell
 from spikestream.errors import RecordingError, SpikestreamError
 from spikestream.units import pixels, show_count, show_us
 
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             found = info(path, scan=not options.fast, **reading)
         except RecordingError as error:
-            print(f"error: {error}", file=sys.stderr)
+            tell(f"error: {error}\n")
             code = SpikestreamError.exit_code if not isinstance(error, RecordingError) else error.exit_code
             continue
         console.json(asdict(found)) if options.json else console.out(as_text(found))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import INTERRUPTED, Console, add_quiet
+from spikestream.errors import ConfigError
 from spikestream.units import duration_us
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 QUIET = ("events", "spikes", "decisions")
 """Kinds of which people do not want to read the empty messages."""
+LONGEST_S = 3_600_000
 SHORT = ("events", "spikes", "decisions", "stats", "gap")
 
 
@@ -49,12 +51,12 @@ def run(options: argparse.Namespace) -> int:
     shown = 0
     counts: Mapping[str, Count] = {}
     interrupted = False
-    if options.for_:
-        signal.signal(signal.SIGALRM, _time_is_up)
-        signal.setitimer(signal.ITIMER_REAL, duration_us(options.for_) / 1e6)
+    seconds = _seconds("--for", options.for_) if options.for_ else 0.0
+    signal.signal(signal.SIGALRM, _time_is_up)
     try:
         with _connect(Client, options, topics) as client:
             counts = client.counts
+            signal.setitimer(signal.ITIMER_REAL, seconds)  # 0 means never
             for message in client:
                 if options.jsonl:
                     console.json(as_json(message))
@@ -74,6 +76,14 @@ def run(options: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else 0
 
 
+def _seconds(name: str, text: str) -> float:
+    """Return a duration in s that a timer takes."""
+    seconds = duration_us(text) / 1e6
+    if not 1e-3 <= seconds <= LONGEST_S:
+        raise ConfigError(f"{name} {text} is out of range", key=name, value=text, allowed="1ms to 1000h")
+    return seconds
+
+
 class _TimeIsUp(Exception):
     """``--for`` has passed."""
 
@@ -86,7 +96,7 @@ def _connect(client: Any, options: argparse.Namespace, topics: list[str]) -> Any
     """Return the connected client, trying again for as long as the options say."""
     from spikestream.errors import ClientError
 
-    until = time.monotonic() + duration_us(options.wait) / 1e6
+    until = time.monotonic() + (_seconds("--wait", options.wait) if options.wait != "0s" else 0)
     while True:
         try:
             return client(options.url, topics, policy=options.policy, name="spikestream subscribe")

@@ -13,11 +13,21 @@ from dataclasses import replace
 import numpy as np
 
 from spikestream.batch import Array, Batch, Command, Decisions, Label, Setting, Spikes, Window, first_at
+from spikestream.errors import ConfigError
 from spikestream.files.labels import LabelRow
+
+MOST_WINDOWS = 10_000_000
+"""So many windows are scored at most: more are a slip in a label file."""
 
 
 def windows_of(rows: Sequence[LabelRow], grid_us: int | None) -> Iterator[LabelRow]:
-    """Yield the windows the readout decides inside the labelled rows: the rows themselves, or the grid within them."""
+    """Yield the windows the readout decides inside the labelled rows: the rows themselves, or the grid within them.
+
+    Raises `ConfigError` for more than ten million.
+    """
+    if grid_us is not None and sum((row.stop - row.start) // grid_us for row in rows) > MOST_WINDOWS:
+        text = f"the labels make more than {MOST_WINDOWS:,} windows of {grid_us} µs"
+        raise ConfigError(text, key="readout.window_us", value=grid_us, allowed="longer windows, or shorter rows")
     for row in rows:
         if grid_us is None:
             yield row

@@ -24,6 +24,8 @@ RULES = ("stdp", "none")
 NO_TICK = -(2**62)
 LATEST = 2**62
 """No stamp, µs, and no tick lies beyond."""
+AT_ONCE = 1 << 16
+"""Ticks in one call of the kernel, which needs room for a spike of each."""
 MOST = 1e15
 """No option is larger: in ticks it has to fit an int64."""
 MOST_TICKS = 1_000_000
@@ -196,7 +198,7 @@ class Network:
         """Run ticks up to ``last`` (not included), switching learning where it was asked for."""
         parts = []
         while self._next < last:
-            parts.append(self._run(self._until(last)))
+            parts.append(self._run(min(self._until(last), self._next + AT_ONCE)))
             self._switch_due()
         self._held = replace(self._held, t=self._held.t.copy(), axon=self._held.axon.copy())  # the batch is not ours
         self.account.held = len(self._held)

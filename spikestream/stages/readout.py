@@ -58,6 +58,8 @@ class Readout:
             raise SpikestreamError(f"the readout takes spikes, not {type(batch).__name__}")
         if len(batch) and not 0 <= batch.axon.min() <= batch.axon.max() < len(self._counts):
             raise ModelError(f"neurons {batch.axon.min()}..{batch.axon.max()} do not fit {len(self._counts)}")
+        if self._heard == LONG_AGO:  # nobody heard what was marked before the stream began
+            self._marks = [mark for mark in self._marks if mark.stop > batch.start]
         self._now = batch.start
         rows = []
         while (window := self._window()) is not None and window.start < batch.stop:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import logging
 import os
 import signal
 import sys
@@ -22,7 +24,7 @@ class Console:
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.broken = False
-        self._progress = sys.stderr is not None and sys.stderr.isatty() and not quiet
+        self._progress = sys.stderr.isatty() and not quiet
         self._shown = False
 
     def out(self, text: str) -> None:
@@ -47,34 +49,80 @@ class Console:
         """Tell something that is not data."""
         if not self.quiet:
             self.clear()
-            print(text, file=sys.stderr, flush=True)
+            tell(f"{text}\n")
 
     def progress(self, text: str) -> None:
         """Show a line in place, on a terminal only."""
         if self._progress:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            tell(f"\r\033[K{text}")
             self._shown = True
 
     def clear(self) -> None:
         """Take the progress line away."""
         if self._shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            tell("\r\033[K")
             self._shown = False
+
+
+def tell(text: str) -> None:
+    """Write to stderr; where nobody reads it any more, the text is lost and the work goes on."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        _point_nowhere(2)
+
+
+def open_streams() -> None:
+    """Give the process the three standard streams it may have been started without, and let any text through.
+
+    Closed ones would make the next file or socket number 1 or 2, and receive what is printed.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.raiseExceptions = False  # a log line that cannot be written is no news
 
 
 def mute_stdout() -> None:
     """Point stdout nowhere, so that nothing written later, or flushed at exit, fails."""
+    _point_nowhere(1)
+
+
+def _point_nowhere(number: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, number)
     os.close(nowhere)
+
+
+def printed(work: Callable[[], int]) -> int:
+    """Do the work and flush what it printed; the exit code is 1 where that fails, and its own where nobody reads it."""
+    code = 0
+    try:
+        code = work()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        mute_stdout()
+    except OSError as error:
+        mute_stdout()
+        tell(f"error: cannot write to stdout: {error.strerror}\n")
+        return 1
+    return code
 
 
 def guarded(verb: ModuleType, args: list[str]) -> int:
     """Run a verb; every error of ours becomes its text and its exit code."""
-    if sys.stdout is None:  # started with stdout closed
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 it lives as long as the process
     parser: argparse.ArgumentParser = verb.parser()
     parser.description = (parser.description or "").replace("``", "'")
+    # argparse would keep silent where its help cannot be written.
+    parser.print_help = lambda file=None: print(parser.format_help(), end="")  # type: ignore[method-assign]
     try:
         options = parser.parse_args(args)
     except SystemExit as stop:
@@ -82,21 +130,23 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
     try:
         return int(verb.run(options))
     except SpikestreamError as error:
-        kind = "error"
-        print(f"{kind}: {error}", file=sys.stderr)
+        tell(f"error: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         mute_stdout()
         return 0
+    except (OSError, MemoryError) as error:  # too many open files, a full disk, not enough memory
+        tell(f"error: {error or 'not enough memory'}\n")
+        return SpikestreamError.exit_code
 
 
 def unknown_verb(verb: str, known: Iterable[str]) -> int:
     """Say that there is no such verb, and which is near; return the exit code."""
     close = nearest(verb, known)
     hint = f"; did you mean '{close}'?" if close else ""
-    print(f"error: unknown verb '{verb}'{hint}\n  try: spikestream --help", file=sys.stderr)
+    tell(f"error: unknown verb '{verb}'{hint}\n  try: spikestream --help\n")
     return USAGE
 
 
