@@ -246,7 +246,7 @@ def test_marks_inside_a_gap_are_dropped_and_those_across_its_edge_are_not():
 
 def test_a_mark_that_ends_before_the_stream_begins_is_no_window():
     stage = readout(None)
-    stage.command(Window(-1, 0))
+    stage.command(Window(-9, -5))
     stage.command(Window(-3, 5))
     assert [(row.start, row.stop) for row in stage(no_spikes(0, 10)).rows] == [(-3, 5)]
 
