@@ -24,7 +24,8 @@ from common import finish, medians, table
 import spikestream as ss
 from spikestream.batch import EVENT, Events
 from spikestream.config import from_tables
-from spikestream.service.session import Job, Session, warm_up
+from spikestream.service.job import Job
+from spikestream.service.session import Session, warm_up
 from spikestream.wire import Outgoing, kind_of
 
 SIDE = 128

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from spikestream.pipeline import Pipeline
     from spikestream.stages.address import Address
     from spikestream.stages.filters import Filters
+    from spikestream.stages.hear import Cochlea
     from spikestream.stages.network import Network
     from spikestream.stages.readout import Readout
     from spikestream.wire import Message
@@ -48,6 +49,7 @@ _HOMES = {
     "spikestream.pipeline": "Pipeline",
     "spikestream.stages.address": "Address",
     "spikestream.stages.filters": "Filters",
+    "spikestream.stages.hear": "Cochlea",
     "spikestream.stages.network": "Network",
     "spikestream.stages.readout": "Readout",
     "spikestream.wire": "Message",
@@ -58,6 +60,7 @@ __all__ = [
     "Address",
     "Client",
     "ClientError",
+    "Cochlea",
     "Config",
     "ConfigError",
     "Decision",

@@ -18,6 +18,7 @@ from typing import Any
 from spikestream.errors import ConfigError, nearest
 from spikestream.files.regular import open_regular
 from spikestream.pipeline import Pipeline
+from spikestream.stages.base import Stage
 from spikestream.wire import is_topic
 
 HOUR_US = 3_600_000_000
@@ -35,6 +36,7 @@ class SensorConfig:
     size: str = ""  # "WIDTHxHEIGHT" in pixels, where the sensor does not tell
     time: str = "clamp"  # what becomes of a stamp that jumps back: clamp, drop, fail
     speed: str = "1"  # of a recording: a factor of real time, or "max"
+    samplerate_hz: int = 0  # of sound, in samples a second, as the sensor tells; 0 for a sensor of events
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,17 @@ class BatchConfig:
     """How much stream time goes down the pipeline at once; results do not depend on it."""
 
     length_us: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class HearConfig:
+    """The cochlea that hears sound; see `spikestream.kernels.cochlea`."""
+
+    bands: int = 64
+    low_hz: float = 50.0
+    high_hz: float = 0.0  # 0 for 7,000, or 0.45 of the sample rate where that is less
+    gain_control: bool = True
+    off: bool = False  # a second set of fibres that fire when the sound falls
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,7 @@ class Config:
     sensor: SensorConfig = field(default_factory=SensorConfig)
     filter: tuple[Mapping[str, Any], ...] = ({"kind": "downsample", "factor": "auto"},)
     batch: BatchConfig = field(default_factory=BatchConfig)
+    hear: HearConfig = field(default_factory=HearConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)
@@ -162,41 +176,63 @@ def with_value(config: Config, section: str, **values: Any) -> Config:
     return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **values)})
 
 
-def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = None) -> Pipeline:
-    """Return the pipeline filter → address → network → readout of a configuration.
+def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = None, samplerate_hz: int = 0) -> Pipeline:
+    """Return the pipeline of a configuration: filter → address, or hear, → network → readout.
 
-    ``size`` (width, height) in pixels is the sensor's; without it ``sensor.size`` must say. Raises `ConfigError`.
+    ``size`` (width, height) in pixels or ``samplerate_hz``, of sound, is the sensor's; without it ``sensor.size`` or
+    ``sensor.samplerate_hz`` must say. Raises `ConfigError`.
     """
-    from spikestream.stages.address import Address
-    from spikestream.stages.filters import Filters
     from spikestream.stages.network import Network
     from spikestream.stages.readout import Readout
-    from spikestream.units import pixels
 
-    made = config if isinstance(config, Config) else from_tables(config)
-    if made.sensor.size:
-        size = pixels(made.sensor.size)
-    elif size is not None:
-        made = with_value(made, "sensor", size=f"{size[0]}x{size[1]}")
+    made = _with_sensor(config if isinstance(config, Config) else from_tables(config), size, samplerate_hz)
     net, learn, out = made.network, made.learn, made.readout
     if out.windows == "grid" and net.tick_us > 0 and out.window_us % net.tick_us:
         raise ConfigError(
             f"window_us = {out.window_us} is no multiple of tick_us = {net.tick_us}", key="readout.window_us"
         )
-    filters = Filters(made.filter, size)
-    address = Address(filters.size)
+    stages, axons = _hearing(made) if made.sensor.samplerate_hz else _seeing(made)
     rates = {f.name: getattr(learn, f.name) for f in dataclasses.fields(learn) if f.name not in ("enabled", "rule")}
     options = {**{f.name: getattr(net, f.name) for f in dataclasses.fields(net)}, **rates}
     try:
-        network = Network(address.axons, rule=learn.rule, learning=learn.enabled, **options)
+        network = Network(axons, rule=learn.rule, learning=learn.enabled, **options)
     except (MemoryError, ValueError) as error:  # numpy: more than there is, or more than it can count
-        text = f"{net.neurons:,} neurons on {address.axons:,} axons do not fit the memory of this machine"
+        text = f"{net.neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
         raise ConfigError(
             text, key="network.neurons", value=net.neurons, remedy="fewer neurons, or a coarser downsample filter"
         ) from error
     readout = Readout(net.neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
     readout.learning = learn.enabled
-    return Pipeline({"filter": filters, "address": address, "network": network, "readout": readout}, made)
+    return Pipeline({**stages, "network": network, "readout": readout}, made)
+
+
+def _with_sensor(config: Config, size: tuple[int, int] | None, samplerate_hz: int) -> Config:
+    """Return the configuration with what the sensor knows of itself, where it does not say otherwise."""
+    if samplerate_hz:
+        return with_value(config, "sensor", samplerate_hz=samplerate_hz)
+    if size is not None and not config.sensor.size:
+        return with_value(config, "sensor", size=f"{size[0]}x{size[1]}", samplerate_hz=0)
+    return config
+
+
+def _seeing(config: Config) -> tuple[dict[str, Stage], int]:
+    """Return the stages that make spikes of events, and their axons."""
+    from spikestream.stages.address import Address
+    from spikestream.stages.filters import Filters
+    from spikestream.units import pixels
+
+    filters = Filters(config.filter, pixels(config.sensor.size) if config.sensor.size else None)
+    address = Address(filters.size)
+    return {"filter": filters, "address": address}, address.axons
+
+
+def _hearing(config: Config) -> tuple[dict[str, Stage], int]:
+    """Return the stage that makes spikes of sound, and its axons."""
+    from spikestream.stages.hear import Cochlea
+
+    options = dataclasses.asdict(config.hear)
+    hear = Cochlea(config.sensor.samplerate_hz, **{**options, "high_hz": config.hear.high_hz or None})
+    return {"hear": hear}, hear.axons
 
 
 def _defaults(section: str) -> Any:

@@ -51,6 +51,10 @@ class Pipeline:
         self.gaps: list[tuple[int, int]] = []
         self.taken = 0
         self._got = dict.fromkeys(self.stages, 0)
+        learners = [place for place, stage in enumerate(self.stages.values()) if isinstance(stage, Learner)]
+        names, first = list(self.stages), learners[0] if learners else len(self.stages)
+        # Commands are for learners: what comes before the first of them need not be cut, which sound could not be.
+        self._before, self._behind = names[:first], names[first:]
 
     def __call__(self, batch: Batch, commands: Iterable[Command] = ()) -> dict[str, Batch]:
         """Run the batch through all stages, each command taking effect at its own time.
@@ -73,9 +77,10 @@ class Pipeline:
         if batch.start > self.now:
             self.gaps = [*self.gaps[-99:], (self.now, batch.start)]
             self._gap(batch.start, waiting, outputs)
-        for piece in self._pieces(batch, waiting):
-            for name, made in self._row(piece).items():
-                outputs[name].append(made)
+        flowing = self._row(self._before, batch, outputs)
+        for piece in self._pieces(flowing, waiting):
+            self._row(self._behind, piece, outputs)
+        self.now = batch.stop
         self._deliver(waiting, batch.stop)
         return {name: concat(parts) for name, parts in outputs.items()}
 
@@ -114,14 +119,13 @@ class Pipeline:
                 if isinstance(stage, Learner):
                     stage.command(command)
 
-    def _row(self, batch: Batch) -> dict[str, Batch]:
-        outputs: dict[str, Batch] = {}
+    def _row(self, names: Iterable[str], batch: Batch, outputs: Mapping[str, list[Batch]]) -> Batch:
+        """Run some stages one after the other, keep what each made, and return what the last one did."""
         flowing = batch
-        for name, stage in self.stages.items():
-            flowing = self._call(name, stage, flowing)
-            outputs[name] = flowing
-        self.now = batch.stop
-        return outputs
+        for name in names:
+            flowing = self._call(name, self.stages[name], flowing)
+            outputs[name].append(flowing)
+        return flowing
 
     def _call(self, name: str, stage: Stage, batch: Batch) -> Batch:
         made = stage(batch)

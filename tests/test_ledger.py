@@ -209,9 +209,14 @@ def between_stages(name):
 def out_of_the_pipeline(name):
     def put_in(made, thief):
         row = made.pipeline._row
-        made.pipeline._row = lambda batch: {
-            stage: thief(out) if stage == name else out for stage, out in row(batch).items()
-        }
+
+        def robbed(names, batch, outputs):
+            flowing = row(names, batch, outputs)
+            if name in names:
+                outputs[name][-1] = thief(outputs[name][-1])
+            return flowing
+
+        made.pipeline._row = robbed
 
     return put_in
 
@@ -286,7 +291,7 @@ PLACES = {
     "between pace and channel": (between_pace_and_channel, "sensor to channel"),
     "in the queue": (in_the_queue, "channel"),
     "out of the channel": (out_of_the_channel, "channel to pipeline"),
-    "while the batch is cut": (while_the_batch_is_cut, "into filter"),
+    "while the batch is cut": (while_the_batch_is_cut, "into network"),
     **{f"into {name}": (into_stage(name), f"into {name}") for name in STAGES},
     **{f"inside {name}": (inside_stage(name), f"through {name}") for name in ("filter", "address")},
     **{f"out of {name}": (out_of_stage(name), f"out of {name}") for name in STAGES},

@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
     shown = _Shown(console, options)
     session = shown.session = Session(job, on_outputs=shown.outputs)
     say_if_cold(console)
-    warm_up()
+    warm_up(hearing="hear" in session.pipeline.stages)
     try:
         signalled = run_until_signalled(shown.run(), session.stop)
     finally:

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     session = Session(Job(config, model=known, save=path, save_every_s=every_s, record=record, blocking=False))
     if known:
         console.log(f"goes on with what {known} has learned")
-    warm_up()
+    warm_up(hearing="hear" in session.pipeline.stages)
 
     async def main() -> None:
         running = asyncio.create_task(session.run())

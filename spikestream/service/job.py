@@ -14,6 +14,7 @@ from spikestream.files.labels import LabelRow
 from spikestream.sensors.base import Sensor, open_sensor, parse_uri
 from spikestream.sensors.guard import Guard
 from spikestream.sensors.record import Record, is_record
+from spikestream.sensors.wav import is_sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def sensor_of(job: Job, rows: Sequence[LabelRow]) -> Sensor:
         raise ConfigError("no sensor is named", key="sensor.uri", remedy="set sensor.uri, or name a recording")
     scheme, location, options = parse_uri(config.sensor.uri)
     recorded = scheme == "file" and is_record(location)
-    if scheme == "file" and not recorded:
+    sounding = scheme == "file" and is_sound(location)
+    if scheme == "file" and not recorded and not sounding:
         return open_sensor(config.sensor.uri, **_reading(job, rows, options))
     if job.from_us is not None or job.to_us is not None:
         raise ConfigError("only an event file can be cut with --from and --to", key="--from", value=job.from_us)
@@ -82,6 +84,11 @@ def sensor_of(job: Job, rows: Sequence[LabelRow]) -> Sensor:
         if getattr(config.sensor, key) != getattr(Config().sensor, key):
             text = f"sensor.{key} is for recordings; options of a sensor go into its URI, as in blinker://?hz=5"
             raise ConfigError(text, key=f"sensor.{key}", value=getattr(config.sensor, key))
+    if sounding or scheme == "wav":
+        if job.record:
+            raise ConfigError("sound is not recorded", key="--record", remedy="replay the sound file again")
+        uri = f"wav:{location}" if sounding else config.sensor.uri
+        return open_sensor(uri, **({} if "length_us" in options else {"length_us": config.batch.length_us}))
     return Record(location) if recorded else open_sensor(config.sensor.uri)
 
 

@@ -8,8 +8,10 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from spikestream import checkpoint
-from spikestream.batch import Batch, Command, Label, Setting, Window, no_spikes
+from spikestream.batch import Batch, Command, Label, Setting, Sound, Window, no_spikes
 from spikestream.config import build
 from spikestream.errors import SpikestreamError
 from spikestream.files.labels import LabelRow, read_labels
@@ -32,12 +34,16 @@ PATIENCE_S = 10.0
 """How long a subscriber may take nothing, at the end, before it is given up."""
 
 
-def warm_up() -> None:
-    """Load, or on a new machine compile, the network's kernels, so that no batch of the stream waits for it."""
+def warm_up(hearing: bool = False) -> None:
+    """Load, or on a new machine compile, the network's and the cochlea's kernels: no batch shall wait for that."""
     from spikestream.stages.network import Network
 
     network = Network(1, 1)
     network(no_spikes(0, network.tick_us))
+    if hearing:
+        from spikestream.stages.hear import Cochlea
+
+        Cochlea(8_000, 8)(Sound(0, 625, np.zeros((5, 1), np.float32)))
 
 
 class Session:
@@ -190,12 +196,12 @@ class Session:
 
     def summary(self) -> dict[str, Any]:
         """Return the figures of the run, as ``replay --json`` prints them."""
-        account, progress = self.pipeline.stages["filter"].account, self.engine.progress
-        dropped = sum(account.dropped.values()) + sum(self.pipeline.stages["address"].account.dropped.values())
+        progress, accounts = self.engine.progress, [stage.account for stage in self.pipeline.stages.values()]
+        dropped = sum(sum(account.dropped.values()) for account in accounts)
         scores = self.scorer.results() if self.scorer else {}
         return {
             "events_in": self.engine.sensor.sent + sum(self._lost_before().values()),
-            "events_filtered": sum(account.filtered.values()),
+            "events_filtered": sum(sum(account.filtered.values()) for account in accounts),
             "events_dropped": dropped + self.engine.channel.dropped + sum(self._lost_before().values()),
             "spikes_out": self.pipeline.made["network"],
             "decisions": self.pipeline.made["readout"],
@@ -211,7 +217,7 @@ class Session:
         }
 
     def _open_pipeline(self) -> Pipeline:
-        pipeline = build(self.job.config, self.sensor.size)
+        pipeline = build(self.job.config, self.sensor.size, getattr(self.sensor, "samplerate_hz", 0))
         if self.job.model:
             checkpoint.transfer(self.job.model, pipeline)
         elif isinstance(self.sensor, Record) and self.sensor.state:
@@ -236,13 +242,18 @@ class Session:
         commands = commands_of(self._windows(), mark=marked, teach=config.learn.enabled)
         return [*commands, *(command for command in recorded if not _teaches(command))]
 
+    @property
+    def _senses(self) -> str:
+        """Return the name of the stage whose spikes the network hears."""
+        return "hear" if "hear" in self.pipeline.stages else "address"
+
     def _open_scorer(self) -> Scorer | None:
-        axons: int = self.pipeline.stages["address"].axons  # type: ignore[attr-defined]
+        axons: int = self.pipeline.stages[self._senses].axons  # type: ignore[attr-defined]
         return Scorer(self._windows(), axons, self.job.config.learn.enabled) if self.rows else None
 
     def _score(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         if self.scorer is not None:
-            self.scorer.observe(outputs["address"], outputs["readout"])
+            self.scorer.observe(outputs[self._senses], outputs["readout"])
 
     async def _stats(self) -> None:
         while True:
