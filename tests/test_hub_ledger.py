@@ -43,6 +43,31 @@ def test_what_the_kernel_never_got_of_a_connection_that_broke_is_dropped(how, tm
     run(work())
 
 
+@pytest.mark.parametrize("taken", [0, 300_000, 700_000, 1_500_000])
+def test_a_client_that_leaves_in_the_middle_was_not_sent_what_it_never_read(taken, tmp_path, caplog):
+    async def work():
+        async with serving(Unix(str(tmp_path / "s.sock"))) as hub:
+            leaving = await Raw(hub.outputs[0].url).subscribe("*")
+            for seq in range(300):
+                hub.publish(TOPIC, events(seq * 1_000))
+            await turns()
+            got = 0
+            while got < taken:
+                got += len(await asyncio.get_running_loop().sock_recv(leaving.socket, min(65_536, taken - got)))
+                await turns(3)
+            leaving.close()
+            while hub.subscribers:
+                await asyncio.sleep(0)
+            await turns()
+            due, sent, dropped, held = account(hub)
+            assert (due, held) == (300, 0)
+            assert sent + dropped == 300
+            assert sent * 13_000 <= got + 450_000, "beside what the kernel holds for both ends"
+
+    run(work())
+    assert "Traceback" not in caplog.text
+
+
 @pytest.mark.parametrize("when", ["from the start", "late", "gone", "changed its mind"])
 def test_a_whole_message_that_an_output_loses_is_missed(when, tmp_path):
     async def work():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -150,7 +151,7 @@ class Subscriber(asyncio.Protocol):
             self._queue(turn)
         else:
             self._transport.write(joined)
-            self.backlog.flew(turn, sums, len(joined), self._transport.get_write_buffer_size())
+            self.backlog.flew(turn, sums, len(joined), self._not_taken())
 
     def _write(self, data: bytes) -> None:
         """Write what is no message."""
@@ -173,14 +174,22 @@ class Subscriber(asyncio.Protocol):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Hand over what was queued, as long as the connection takes it."""
+        """Go on, in a moment: a write from here that finds the connection broken would end it twice."""
         self._paused = False
-        while self.backlog and not self._paused:
+        asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Hand over what was queued, as long as the connection takes it."""
+        while self.backlog and not self._paused and not self._transport.is_closing():
             self._transport.write(b"".join(self.backlog.take(HIGH_WATER)))
-        self.backlog.landed(self._transport.get_write_buffer_size())
-        if not self._paused:
+        self.backlog.landed(self._not_taken())
+        if not self._paused and not self._transport.is_closing():
             self._transport.resume_reading()
         self._listener.changed.set()
+
+    def _not_taken(self) -> int:
+        """Return how many bytes the kernel has not taken; of a connection that is closing nobody knows, so all."""
+        return sys.maxsize if self._transport.is_closing() else self._transport.get_write_buffer_size()
 
     def set_water(self, high: int, low: int) -> None:
         """Set the bytes above which the connection counts as slow, and below which it takes more again."""
@@ -202,6 +211,7 @@ class Subscriber(asyncio.Protocol):
         self.closing = True
         self._stop_timer()
         self.due.end(self._wants)
+        self.backlog.landed(self._not_taken())
         self.backlog.clear()
         self._write(b"".join([*self.backlog.settle(), last]))
         self._transport.close()
@@ -210,7 +220,6 @@ class Subscriber(asyncio.Protocol):
 
     def abort(self) -> None:
         """Part at once; what is still in the connection's buffer is dropped."""
-        self.backlog.landed(self._transport.get_write_buffer_size())
         self._aborted = True
         self._transport.abort()
 
@@ -240,8 +249,7 @@ class Subscriber(asyncio.Protocol):
 
     def delivery(self) -> Delivery:
         """Return a copy of this subscriber's account."""
-        if not self._transport.is_closing():
-            self.backlog.landed(self._transport.get_write_buffer_size())
+        self.backlog.landed(self._not_taken())
         flows = self.backlog.accounts()
         for topic, due in self.due.figures(self._wants).items():
             flows.setdefault(topic, Flow()).due = due
