@@ -21,7 +21,7 @@ import numpy as np
 from common import finish, medians, table
 
 import spikestream as ss
-from spikestream.kernels import gammatone
+from spikestream.kernels import carfac, gammatone
 
 RATE = 16_000
 BLOCK = 256
@@ -74,6 +74,19 @@ def our_ear(bands: int) -> Bank:
     return run
 
 
+def our_carfac(bands: int) -> Bank:
+    params = carfac.Params(step_erb=carfac.erb_step(carfac.Params(), RATE, bands))
+    coeffs = carfac.design(params, RATE)
+    state, out = carfac.init(coeffs), np.empty((2, BLOCK, 1, bands), np.float32)
+
+    def run(sound: np.ndarray) -> None:
+        for at in range(0, len(sound), BLOCK):
+            block = sound[at : at + BLOCK, np.newaxis]
+            carfac.run(coeffs, state, block, out[0, : len(block)], out[1, : len(block)])
+
+    return run
+
+
 def peers(bands: int) -> dict[str, Bank]:
     """Return the filterbanks of others that are installed here."""
     centres = gammatone.Params(RATE, bands).centres_hz
@@ -112,15 +125,16 @@ def speed(sound: np.ndarray, rounds: int) -> dict[str, float]:
     figures, rows = {}, [["", "64 bands", "128 bands"]]
     factors: dict[int, dict[str, float]] = {}
     for bands in (64, 128):
-        runs = {"spikestream bank": our_bank(bands), "spikestream cochlea, to spikes": our_ear(bands), **peers(bands)}
+        ours = ("spikestream bank", "spikestream cochlea, to spikes", "spikestream CARFAC")
+        runs = dict(zip(ours, (our_bank(bands), our_ear(bands), our_carfac(bands)), strict=True)) | peers(bands)
         for run in runs.values():
             run(sound[:RATE])  # compile, and load what is lazy
         factors[bands] = medians(rounds, {name: timed(run, sound) for name, run in runs.items()})
-        ours = ("spikestream bank", "spikestream cochlea, to spikes")
         best = max((factor for name, factor in factors[bands].items() if name not in ours), default=float("nan"))
         figures[f"bank_{bands}_vs_fastest_peer"] = factors[bands][ours[0]] / best
         figures[f"cochlea_{bands}_vs_fastest_filterbank"] = factors[bands][ours[1]] / best
         figures[f"cochlea_{bands}_realtime_factor"] = factors[bands][ours[1]]
+        figures[f"carfac_{bands}_realtime_factor"] = factors[bands][ours[2]]
     rows += [[name, *(f"{factors[bands].get(name, 0):,.0f} x" for bands in (64, 128))] for name in factors[64]]
     print(f"seconds of sound per second, {len(sound) / RATE:.0f} s of sound, median of {rounds}\n\n{table(rows)}\n")
     return figures
@@ -227,6 +241,7 @@ def main() -> None:
         "bank_64_vs_fastest_peer": 20.0,
         "bank_128_vs_fastest_peer": 10.0,
         "cochlea_64_vs_fastest_filterbank": 8.0,
+        "carfac_64_realtime_factor": 150.0,
         "digits_spikes_minus_energies": -0.01,
         "digits_100_over_spikes_per_band_hz": 1.0,
     }

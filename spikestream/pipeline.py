@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spikestream.batch import Batch, Command, Setting, concat, cut, stamps
+from spikestream.batch import Batch, Command, Setting, Window, concat, cut, stamps
 from spikestream.errors import ConfigError, SpikestreamError, nearest
 from spikestream.stages.base import Learner, Stage
 
@@ -63,7 +63,7 @@ class Pipeline:
         with the rest. Raises `SpikestreamError` for a batch that starts earlier or a command later than the batch, and
         `ConfigError` for a setting that cannot be changed; nothing has happened then.
         """
-        waiting = sorted(commands, key=lambda command: command.t)
+        waiting = sorted((_what_is_left(command, self.now) for command in commands), key=lambda command: command.t)
         for command in waiting:
             _check(command)
         if waiting and waiting[-1].t > batch.stop:
@@ -155,6 +155,13 @@ class Pipeline:
         self._got[name] += len(skipped)
         parts.append(skipped)
         return concat(parts)
+
+
+def _what_is_left(command: Command, now: int | None) -> Command:
+    """Return the command; a mark that comes late marks what is left: labels may have moved the votes since it began."""
+    if isinstance(command, Window) and now is not None and command.start < now < command.stop:
+        return replace(command, start=now)
+    return command
 
 
 def _check(command: Command) -> None:

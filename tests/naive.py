@@ -157,6 +157,7 @@ class Readout:
 
     def __post_init__(self) -> None:
         self.counts = [0] * self.neurons
+        self.begin: int | None = None
 
     def moment(self, now: int, arriving: list[Command]) -> None:
         """Between two microseconds: decide the window that has ended, then take what arrives."""
@@ -167,6 +168,8 @@ class Readout:
             self.end(window)
         self.marks = [mark for mark in self.marks if mark.stop > now]
         self.apply(now)
+        if self.begin is None:  # what is told before the stream begins waits for the window it begins in
+            self.begin, arriving = now, sorted(arriving, key=lambda command: not isinstance(command, Window))
         for command in arriving:
             self.take(now, command)
 

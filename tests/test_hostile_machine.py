@@ -64,6 +64,17 @@ def test_a_damaged_cache_is_compiled_anew(suffix, tmp_path):
     assert all(path.stat().st_size > 100 for path in files if path.exists())
 
 
+def test_machine_code_with_a_hole_is_not_run(tmp_path):
+    python(TINY, SPIKESTREAM_CACHE=str(tmp_path))
+    (code,) = [path for path in tmp_path.rglob("*.nbc") if "refractory.run" in path.name]
+    whole = bytearray(code.read_bytes())
+    whole[1_000:-1_000] = bytes(len(whole) - 2_000)
+    code.write_bytes(whole)
+    for _ in range(2):
+        python(TINY, SPIKESTREAM_CACHE=str(tmp_path))
+    assert any(path.read_bytes()[1_000:-1_000].strip(b"\0") for path in tmp_path.rglob("refractory.run*.nbc"))
+
+
 # The standard streams.
 
 

@@ -252,6 +252,17 @@ def test_settings_from_before_the_stream_began_hold_from_its_first_tick_on():
     assert np.array_equal(learning.stages["network"].weights, pipeline().stages["network"].weights)
 
 
+def test_a_mark_that_comes_late_marks_what_is_left_and_sees_no_label_of_before():
+    answers = []
+    for labels in ([], [label(150)]):
+        made = Pipeline({"readout": Readout(1, window_us=100, windows="marked")})
+        axons = np.zeros(10, np.int32)
+        made(Spikes(0, 160, np.arange(5, 155, 15), axons), [Window(0, 100), *labels])
+        row = made(Spikes(160, 250, np.arange(165, 175), axons), [Window(100, 200)])["readout"].rows[0]
+        answers.append((row.start, row.stop, row.evidence))
+    assert answers == [(160, 200, 10.0)] * 2
+
+
 def test_a_late_label_leaves_the_window_under_way_alone():
     stream = noise(0, 60_000)
     taught = Label(32_000, 20_000, 30_000, "a")

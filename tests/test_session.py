@@ -199,6 +199,42 @@ def test_a_hundred_thousand_events_in_one_microsecond_are_replayed_and_published
     assert "100,000 rows" in done.stdout
 
 
+def test_a_second_signal_ends_the_draining_and_nothing_else(tmp_path):
+    url, record, state = f"unix://{tmp_path}/s.sock", tmp_path / "r", tmp_path / "m.npz"
+    text = f'[sensor]\nuri = "blinker://?hz=500&width=128&height=128"\n[publish]\nurls = ["{url}"]\n'
+    (tmp_path / "d.toml").write_text(text + f'[checkpoint]\npath = "{state}"\n[network]\nneurons = 5\n')
+    with start("run", tmp_path / "d.toml", "--record", record) as daemon:
+        while "running" not in daemon.stderr.readline():
+            pass
+        with ss.Client(url, ["*"]) as client:
+            next(iter(client))
+            with pytest.raises(subprocess.TimeoutExpired):
+                daemon.wait(timeout=2)  # the client reads nothing more: its queue fills
+            daemon.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):
+                daemon.wait(timeout=1)  # it drains
+            daemon.send_signal(signal.SIGTERM)
+            daemon.communicate(timeout=PATIENCE_S)
+    assert daemon.returncode == 0
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["d.toml", "m.npz", "r"]
+    assert ss.load(state).now > 0
+
+
+def test_a_run_that_never_began_leaves_an_old_record_alone(tmp_path):
+    record, url = tmp_path / "r", f"unix://{tmp_path}/s.sock"
+    record.write_text("old")
+    args = ("--record", record, "--publish", url, "--wait-subscribers", 1, "--json")
+    with start("replay", LOOKS, *args) as player:
+        while "publishing" not in player.stderr.readline():
+            pass
+        player.send_signal(signal.SIGTERM)
+        out = player.communicate(timeout=PATIENCE_S)[0]
+    assert player.returncode == 143
+    assert json.loads(out)["events_in"] == 0
+    assert [entry.name for entry in tmp_path.iterdir()] == ["r"]
+    assert record.read_text() == "old"
+
+
 # What it refuses to begin.
 
 

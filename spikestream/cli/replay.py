@@ -185,7 +185,8 @@ class _Shown:
         for problem, count in problems.items():
             if count:
                 self.console.log(f"warning: {self.session.sensor.location}: {problem}: {count:,}")  # type: ignore[attr-defined]
-        if self.session.engine.progress.start is None and not self.session.whole:
+        engine = self.session.engine
+        if engine.progress.start is None and not self.session.whole and not engine.stopping:
             return  # it never began: the error says why
         summary = self.session.summary()
         if self.options.json or self.options.jsonl:

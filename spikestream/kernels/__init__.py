@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numba
 from numpy.typing import NDArray
 
-from spikestream.kernels.caching import cache_folder, forgive, keep_nothing, sources_digest
+from spikestream.kernels.caching import cache_folder, forgive, keep_nothing, sources_digest, verify
 
 Array: TypeAlias = NDArray[Any]
 
@@ -21,4 +21,5 @@ if CACHE is None:
     keep_nothing()
 else:
     numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]  # numba fills its config at run time
+    verify(CACHE)
     forgive()

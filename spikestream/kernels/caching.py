@@ -11,7 +11,9 @@ import logging
 import os
 import stat
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,31 @@ def cache_folder(digest: str) -> Path | None:
         first = False
     log.warning("compiled kernels are not kept: no folder can be written, not even %s", tempfile.gettempdir())
     return None
+
+
+def verify(folder: Path) -> None:
+    """Remove what does not fit its checksum: a page missing in machine code would crash every run."""
+    for code in folder.rglob("*.nbc"):
+        try:
+            if int(_sum_of(code).read_text()) == zlib.crc32(code.read_bytes()):
+                continue
+        except (OSError, ValueError):
+            pass
+        with suppress(OSError):
+            code.unlink()
+
+
+def _vouch(folder: Path) -> None:
+    """Write the checksums of code that has none yet, or was compiled since."""
+    for code in folder.glob("*.nbc"):
+        with suppress(OSError):
+            beside = _sum_of(code)
+            if not beside.exists() or beside.stat().st_mtime_ns < code.stat().st_mtime_ns:
+                beside.write_text(str(zlib.crc32(code.read_bytes())))
+
+
+def _sum_of(code: Path) -> Path:
+    return code.with_suffix(".crc32")
 
 
 def forgive() -> None:
@@ -91,7 +118,10 @@ def _is_writable(folder: Path) -> bool:
 def _forgiving(method: Callable[..., Any]) -> Callable[..., Any]:
     def forgiving(self: Any, *args: Any) -> Any:
         try:
-            return method(self, *args)
+            result = method(self, *args)
+            if method.__name__ == "save_overload":
+                _vouch(Path(self.cache_path))
+            return result
         except Exception as error:  # a cut file ends in whatever pickle or LLVM makes of it
             log.debug("the kernel cache: %s", error)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -72,7 +73,6 @@ class File:
         try:
             if not self._flows:
                 file.close()
-                self._part.unlink()
                 return
             with file:
                 file.write(BYE)
@@ -82,6 +82,9 @@ class File:
             _sync_folder(self._path.parent)
         except OSError as error:
             raise self._failed(error) from error
+        finally:
+            with suppress(OSError):  # there only if it has not become the file
+                self._part.unlink()
 
     def deliveries(self) -> Sequence[Delivery]:
         """Return the account of the file, as if it were a subscriber."""

@@ -38,10 +38,15 @@ class Recorder:
         self._file = File(path)
         self._hub = Hub([self._file], epoch=secrets.token_hex(8))
         self._config, self._state, self._labels = config, state, labels
+        self._begun = False
 
     async def start(self) -> None:
-        """Open the file and write what the run starts from; raises `RecordingError`."""
+        """Open the file; raises `RecordingError`. Of a run that never begins nothing is kept."""
         await self._hub.start()
+
+    def _begin(self) -> None:
+        """Write what the run starts from."""
+        self._begun = True
         self._tell("config", to_tables(self._config))
         for at in range(0, len(self._state), STATE_PART):
             self._tell("state", {"data": self._state[at : at + STATE_PART]})
@@ -53,6 +58,8 @@ class Recorder:
         """Write one batch and the commands that came with it."""
         if isinstance(batch, Sound):
             raise ConfigError("sound is not recorded", key="--record")
+        if not self._begun:
+            self._begin()
         for command in commands:
             values = {"command": type(command).__name__.lower(), **dataclasses.asdict(command)}
             self._tell("commands", values, command.t)

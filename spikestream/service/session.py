@@ -96,7 +96,10 @@ class Session:
             raise error
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]], keeper: asyncio.Task[None]) -> BaseException | None:
-        """Drain, part, close and save, each whatever became of the others; return the first error."""
+        """Drain, part, close and save, each whatever became of the others; return the first error.
+
+        Being cancelled, by a second signal, ends the step under way and none of those after it.
+        """
         for task in tasks:
             task.cancel()
         self._closing.set()
@@ -111,6 +114,8 @@ class Session:
                 await step()
             except (SpikestreamError, OSError) as error:
                 log.warning("at the end: %s", error)
+                errors.append(error)
+            except asyncio.CancelledError as error:
                 errors.append(error)
         return errors[0] if errors else None
 

@@ -77,7 +77,10 @@ class Readout:
         return Decisions(batch.start, batch.stop, tuple(rows))
 
     def skip(self, start: int, stop: int) -> Decisions:
-        """Decide the window under way if it ends in the gap ``[start, stop)``, but none that lies wholly inside."""
+        """Decide the window under way if it ends in the gap ``[start, stop)``, but none that begins after ``start``.
+
+        What the stage before still had to say of a tick under way came as a batch, before ``start``.
+        """
         self._now = start
         window = self._window()
         rows = []
