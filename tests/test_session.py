@@ -105,7 +105,7 @@ def test_a_failed_autosave_is_told_and_tried_again(tmp_path, caplog):
     folder = tmp_path / "state"
     folder.mkdir()
     job = played(tmp_path, save=str(folder / "m.npz"), save_every_s=0.001)
-    session = Session(Job(with_value(job.config, "sensor", speed="0.2"), save=job.save, save_every_s=0.01))
+    session = Session(Job(with_value(job.config, "sensor", speed="0.05"), save=job.save, save_every_s=0.01))
     folder.rmdir()
     seen = []
 
