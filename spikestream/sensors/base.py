@@ -13,6 +13,9 @@ from spikestream.errors import ConfigError, DeviceError, PluginError, Spikestrea
 from spikestream.files.options import check_options
 from spikestream.registry import found, load
 
+LONGEST_US = 3_600_000_000
+"""No batch of a plugin or a record is longer: a network would run tick by tick through an age that no sensor lived."""
+
 
 class Sensor(Protocol):
     """The world in. Any class with these four names is a sensor."""

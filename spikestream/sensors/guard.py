@@ -7,12 +7,9 @@ from collections.abc import AsyncIterator
 
 from spikestream.batch import Batch, Events, Sound, Spikes, check
 from spikestream.errors import DeviceError, PluginError, SpikestreamError
-from spikestream.sensors.base import Sensor
+from spikestream.sensors.base import LONGEST_US, Sensor
 
 log = logging.getLogger(__name__)
-
-LONGEST_US = 3_600_000_000
-"""No batch is longer: a network runs through it tick by tick."""
 
 
 class Guard:

@@ -11,14 +11,13 @@ from spikestream.batch import Batch, Command, Events, Label, Setting, Window, cu
 from spikestream.errors import ClientError, RecordingError
 from spikestream.files.labels import LabelRow, is_label
 from spikestream.files.regular import open_regular
+from spikestream.sensors.base import LONGEST_US
 from spikestream.wire import ClientSession, Message
 from spikestream.wire.incoming import TIME_LIMIT
 
 CHUNK = 1 << 20
 TURN = 8
 """Batches between two turns of the event loop."""
-LONGEST_US = 3_600_000_000
-"""No batch is longer: a network would run tick by tick through an age that no sensor lived."""
 
 COMMANDS = {"label": Label, "setting": Setting, "window": Window}
 
