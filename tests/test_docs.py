@@ -45,6 +45,14 @@ def test_the_readme_s_python_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "model.npz").exists()
 
 
+def test_the_python_about_hearing_hears_the_tone_it_plays(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "hearing.md").read_text(), re.DOTALL)
+    exec(compile(code, "hearing.md", "exec"), {})
+    spikes, centre_hz = capsys.readouterr().out.split()
+    assert int(spikes) > 100
+    assert abs(float(centre_hz) - 440) < 50
+
+
 def test_links_in_the_docs_lead_somewhere():
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

@@ -27,7 +27,7 @@ __all__ = ["plain"]
     ("uri", "scheme", "location", "options"),
     [
         ("rec.aedat4", "file", "rec.aedat4", {}),
-        ("/tmp/a b/rec.aedat4", "file", "/tmp/a b/rec.aedat4", {}),
+        ("/srv/a b/rec.aedat4", "file", "/srv/a b/rec.aedat4", {}),
         ("-", "file", "-", {}),
         ("file:x?format=bin&size=34x34", "file", "x", {"format": "bin", "size": "34x34"}),
         ("file:///data/x.bin?raw=true", "file", "/data/x.bin", {"raw": "true"}),

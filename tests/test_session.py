@@ -18,6 +18,7 @@ from spikestream.config import with_value
 from spikestream.errors import ConfigError, DeviceError, ModelError, PluginError, RecordingError
 from spikestream.files.labels import LabelRow
 from spikestream.files.write import write
+from spikestream.outputs.file import File
 from spikestream.sensors.guard import Guard
 from spikestream.service.job import Job, check
 from spikestream.service.session import Session
@@ -99,6 +100,19 @@ def test_whatever_fails_at_the_end_the_rest_is_still_done(tmp_path, monkeypatch)
         run(work())
     assert (tmp_path / "m.npz").exists()
     assert (tmp_path / "r").exists()
+
+
+def test_an_output_of_a_plugin_that_breaks_at_the_end_costs_no_model(tmp_path):
+    class Breaking(File):
+        async def aclose(self):
+            await super().aclose()
+            raise RuntimeError("not ours")
+
+    session = Session(played(tmp_path, save=str(tmp_path / "m.npz")))
+    session.hub.outputs = (Breaking(str(tmp_path / "x")),)
+    with pytest.raises(RuntimeError, match="not ours"):
+        run(session.run())
+    assert (tmp_path / "m.npz").exists()
 
 
 def test_a_failed_autosave_is_told_and_tried_again(tmp_path, caplog):

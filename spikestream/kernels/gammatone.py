@@ -25,7 +25,6 @@ from spikestream.kernels import Array
 Number: TypeAlias = float | np.floating[Any]
 
 EAR_Q, MIN_BANDWIDTH_HZ = 9.26449, 24.7
-MOST_BANDS = 256
 STRIDE = 256
 """Rows of coefficients and of state lie so many numbers apart: constant, or LLVM does not vectorise the band loop."""
 P_RE, P_IM, GAIN = 0, STRIDE, 2 * STRIDE

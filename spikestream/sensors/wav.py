@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import struct
 from collections.abc import AsyncIterator
@@ -58,7 +59,7 @@ class Wav:
             if start > 0:
                 done = min(-(-start * fs // 1_000_000), file.frames)
                 file.seek(done)
-            for number in range(1 << 62):
+            for number in itertools.count():
                 if number % TURN == 0:
                     await asyncio.sleep(0)
                 begin = done * 1_000_000 // fs

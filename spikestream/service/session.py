@@ -112,16 +112,18 @@ class Session:
         for step in steps:
             try:
                 await step()
-            except (SpikestreamError, OSError) as error:
-                log.warning("at the end: %s", error)
-                errors.append(error)
             except asyncio.CancelledError as error:
+                errors.append(error)
+            except Exception as error:  # of a plugin's output, say: the model is saved all the same
+                log.warning("at the end: %s", error)
                 errors.append(error)
         return errors[0] if errors else None
 
     async def _part(self) -> None:
-        self._publish_stats()
-        await self.hub.drain(PATIENCE_S)
+        try:
+            self._publish_stats()
+        finally:
+            await self.hub.drain(PATIENCE_S)
 
     async def _save(self) -> None:
         checkpoint.save(self.job.save, self.pipeline)
