@@ -79,7 +79,7 @@ def flip(events: list[Event], size: Size, horizontal: bool = False, vertical: bo
 def downsample(events: list[Event], size: Size, factor: int | str = "auto") -> tuple[list[Event], Size]:
     if factor == "auto":
         factor = 1
-        while (max(size) + factor - 1) // factor > 32:
+        while min(size) > 2 and (max(size) + factor - 1) // factor > 32:
             factor += 1
     small = ((size[0] - 1) // factor + 1, (size[1] - 1) // factor + 1)
     return [(t, x // factor, y // factor, p) for t, x, y, p in events], small

@@ -121,6 +121,8 @@ def test_what_refractory_passes_is_spaced_and_what_it_removes_is_not(events, per
         ({"kind": "downsample"}, (346, 260), (345, 259, True), (31, 23, True), (32, 24)),
         ({"kind": "downsample"}, (32, 32), (31, 1, True), (31, 1, True), (32, 32)),
         ({"kind": "downsample"}, (3, 33), (2, 32, True), (1, 16, True), (2, 17)),
+        ({"kind": "downsample"}, (64, 2), (63, 1, True), (63, 1, True), (64, 2)),
+        ({"kind": "downsample"}, (1, 500), (0, 499, True), (0, 499, True), (1, 500)),
         ({"kind": "downsample", "factor": 65536}, (65536, 2), (65535, 1, True), (0, 0, True), (1, 1)),
         ({"kind": "crop", "x": 65535, "width": 1, "height": 1}, (65536, 1), (65535, 0, True), (0, 0, True), (1, 1)),
     ],

@@ -114,7 +114,11 @@ def test_a_web_page_saved_by_mistake(head):
     [
         (b"\x00\x01\x02\xffabc", "a.xyz", "00 01 02 ff 61 62 63"),
         (b"hello\nworld", "a", '"hello"'),
-        (b"\x07\x0f\x80\x02\x8e", "a.aedat", "without a header it may be AEDAT 1.0"),
+        (
+            b"\x07\x0f\x80\x02\x8e",
+            "a.aedat",
+            "spikestream info a.aedat --format nas --sensor stereo64:jaer\n  or AEDAT 1.0",
+        ),
         (b"\x07\x0f\x80\x02\x8e", "a.aedat4", "07 0f 80 02 8e"),
         (b"x, y, t, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, t, p"'),
         (b"\xff" * 4096, "a.raw", "ff ff"),
@@ -125,7 +129,7 @@ def test_an_unknown_file_shows_its_first_bytes_and_what_is_known(head, name, sho
         sniff(head, name)
     assert shown in str(error.value)
     assert "N-MNIST" in str(error.value)
-    assert "try: --format aedat2|aedat3|aedat4|bin" in str(error.value)
+    assert "try: --format aedat2|aedat3|aedat4|bin|nas" in str(error.value)
 
 
 def test_nothing_a_file_may_start_with_breaks_it():

@@ -39,6 +39,8 @@ PROPHESEE = (
     (b"", "Prophesee RAW or DAT"),
 )
 """What a line of a header of ``% key value`` lines tells."""
+NAS = "without a header it may be sound of a NAS: spikestream info {name} --format nas --sensor stereo64:jaer"
+"""Any layout will do at first: its decoder says which ones fit."""
 TEXT_ENOUGH = 64
 
 
@@ -118,7 +120,7 @@ def _not_known(head: bytes, name: str, remedy: str, why: str, *details: str) -> 
 def _unknown(head: bytes, name: str, formats: list[Format], broken: list[str]) -> RecordingError:
     known = "known here: " + ", ".join(sorted(known.title for known in formats))
     headerless = name.lower().endswith(".aedat")
-    hint = ["without a header it may be AEDAT 1.0 or sound of a NAS: neither is read here"] if headerless else []
+    hint = [NAS.format(name=name), "or AEDAT 1.0, which is not read here"] if headerless else []
     remedy = "--format " + "|".join(sorted(known.name for known in formats)) + ", if you know what it is"
     return _not_known(head, name, remedy, "", known, *hint, *broken)
 

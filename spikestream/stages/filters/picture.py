@@ -13,6 +13,8 @@ from spikestream.stages.filters.options import refused
 
 AUTO_PIXELS = 32
 """``downsample`` with ``factor = "auto"`` brings the larger side down to this or less."""
+NO_PICTURE = 2
+"""Nor does it merge anything where a side is no longer than this: those are the bands and sides of a cochlea."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class DownsampleOptions:
-    """``factor``: so many pixels a side become one; "auto": the smallest that brings the larger side to 32 or less."""
+    """``factor``: so many pixels a side become one; "auto": the smallest that brings the larger side to 32 or less,
+    and 1 for a sensor of one or two rows.
+    """
 
     factor: int | str = "auto"
 
@@ -114,7 +118,8 @@ class Downsample:
     memory: Mapping[str, Array] = {}
 
     def __init__(self, options: DownsampleOptions, size: Size) -> None:
-        factor = -(-max(size) // AUTO_PIXELS) if isinstance(options.factor, str) else options.factor
+        auto = 1 if min(size) <= NO_PICTURE else -(-max(size) // AUTO_PIXELS)
+        factor = auto if isinstance(options.factor, str) else options.factor
         self.size = -(-size[0] // factor), -(-size[1] // factor)
         self._factor = factor
 
