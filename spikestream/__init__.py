@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from spikestream.files.write import write
     from spikestream.pipeline import Pipeline
     from spikestream.stages.address import Address
+    from spikestream.stages.carfac import Carfac
     from spikestream.stages.filters import Filters
     from spikestream.stages.hear import Cochlea
     from spikestream.stages.network import Network
@@ -48,6 +49,7 @@ _HOMES = {
     "spikestream.files.write": "write",
     "spikestream.pipeline": "Pipeline",
     "spikestream.stages.address": "Address",
+    "spikestream.stages.carfac": "Carfac",
     "spikestream.stages.filters": "Filters",
     "spikestream.stages.hear": "Cochlea",
     "spikestream.stages.network": "Network",
@@ -58,6 +60,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "Address",
+    "Carfac",
     "Client",
     "ClientError",
     "Cochlea",

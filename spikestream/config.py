@@ -48,11 +48,12 @@ class BatchConfig:
 
 @dataclass(frozen=True, slots=True)
 class HearConfig:
-    """The cochlea that hears sound; see `spikestream.kernels.cochlea`."""
+    """The ear that hears sound; see `spikestream.kernels.cochlea` and `spikestream.kernels.carfac`."""
 
+    stage: str = "hear"  # the name it is registered by: "hear" for gammatone filters, "carfac", or a plugin's
     bands: int = 64
-    low_hz: float = 50.0
-    high_hz: float = 0.0  # 0 for 7,000, or 0.45 of the sample rate where that is less
+    low_hz: float = 0.0  # 0 for the ear's own: 50 of gammatone filters, 30 of CARFAC
+    high_hz: float = 0.0  # 0 for the ear's own: 7,000, or 0.45 of the sample rate where that is less; CARFAC has 0.425
     gain_control: bool = True
     off: bool = False  # a second set of fibres that fire when the sound falls
 
@@ -228,11 +229,14 @@ def _seeing(config: Config) -> tuple[dict[str, Stage], int]:
 
 def _hearing(config: Config) -> tuple[dict[str, Stage], int]:
     """Return the stage that makes spikes of sound, and its axons."""
-    from spikestream.stages.hear import Cochlea
+    from spikestream.stages.sound import make_ear
 
-    options = dataclasses.asdict(config.hear)
-    hear = Cochlea(config.sensor.samplerate_hz, **{**options, "high_hz": config.hear.high_hz or None})
-    return {"hear": hear}, hear.axons
+    plain, options = HearConfig(), dataclasses.asdict(config.hear)
+    name, bands = options.pop("stage"), options.pop("bands")
+    # What nobody asked for is left to the ear: it may lack it, or have another default.
+    changed = {key: value for key, value in options.items() if value != getattr(plain, key)}
+    ear = make_ear(name, config.sensor.samplerate_hz, {"bands": bands, **changed})
+    return {"hear": ear}, ear.axons
 
 
 def _defaults(section: str) -> Any:

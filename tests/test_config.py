@@ -14,8 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import events
 
+from spikestream.batch import no_spikes
 from spikestream.config import HOUR_US, Config, build, from_tables, read_config, to_tables, with_value
-from spikestream.errors import ConfigError
+from spikestream.errors import ConfigError, PluginError
+from spikestream.stages.carfac import Carfac
+from spikestream.stages.hear import Cochlea
 from spikestream.stages.network import Network
 from spikestream.stages.readout import Readout
 
@@ -73,11 +76,11 @@ def test_the_manual_has_the_defaults():
 
 
 def test_the_manual_names_all_choices():
-    assert manual()["readout"]["windows"][0] == "`grid`, `marked`"
+    assert manual()["readout"]["windows"][0] == "`grid`, `marked`, `voice`"
     for unknown, words in (
         ("network.neuron=x", "lif"),
         ("learn.rule=x", "stdp, none"),
-        ("readout.windows=x", "grid, marked"),
+        ("readout.windows=x", "grid, marked, voice"),
     ):
         with pytest.raises(ConfigError) as caught:
             build(read_config(None, [*SIZED, unknown]))
@@ -145,6 +148,113 @@ def test_the_size_comes_from_the_configuration_else_from_the_sensor():
         build(Config())
     with pytest.raises(ConfigError, match="'8 by 6' is not a sensor size"):
         build(read_config(None, ["sensor.size=8 by 6"]))
+
+
+# The ear
+
+
+class Strange:
+    """The ear of a plugin, which tells what it was given."""
+
+    def __init__(self, samplerate_hz, bands=64, low_hz=None, high_hz=None, gain_control=None):
+        self.axons, self.given = bands, {"low_hz": low_hz, "high_hz": high_hz, "gain_control": gain_control}
+
+    def __call__(self, batch):
+        return no_spikes(batch.start, batch.stop)
+
+
+def deaf(samplerate_hz, bands=64):
+    raise ZeroDivisionError("a plugin's own mistake")
+
+
+def endless(samplerate_hz, bands=64):
+    raise MemoryError
+
+
+def picky(samplerate_hz, bands=64):
+    raise ConfigError("only at full moon", key="hear.bands")
+
+
+def bare(samplerate_hz, bands=64):
+    return object()
+
+
+def axonless(samplerate_hz, bands=64):
+    ear = Strange(samplerate_hz)
+    ear.axons = "many"
+    return ear
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """Install a distribution whose stages are those above, one that is not there, and a number."""
+    folder = tmp_path / "strange-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: strange\nVersion: 1.0\n")
+    rows = [f"{name} = {__name__}:{name}" for name in ("Strange", "deaf", "endless", "picky", "bare", "axonless")]
+    rows += ["missing = strange_nowhere:Ear", "number = math:pi"]
+    (folder / "entry_points.txt").write_text("\n".join(["[spikestream.stages]", *rows]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def ear(*sets, samplerate_hz=16_000):
+    return build(read_config(None, ["network.neurons=3", *sets]), samplerate_hz=samplerate_hz).stages["hear"]
+
+
+def test_the_ear_is_chosen_by_the_name_of_its_stage():
+    assert type(ear()) is type(ear("hear.stage=hear")) is Cochlea
+    assert type(ear("hear.stage=carfac")) is Carfac
+    assert list(build({"hear": {"stage": "carfac"}}, samplerate_hz=16_000).stages) == ["hear", "network", "readout"]
+
+
+def test_an_ear_of_the_configuration_s_defaults_has_its_own():
+    assert ear().params == Cochlea(16_000).params
+    assert ear("hear.stage=carfac").options == Carfac(16_000).options
+    assert ear(samplerate_hz=8_000).params == Cochlea(8_000).params
+
+
+def test_every_key_of_hearing_reaches_the_ear():
+    made = ear("hear.bands=32", "hear.low_hz=80", "hear.high_hz=5000", "hear.gain_control=false", "hear.off=true")
+    changed = {"bands": 32, "low_hz": 80.0, "high_hz": 5_000.0, "gain_control": False, "off": True}
+    assert made.params == dataclasses.replace(Cochlea(16_000).params, **changed)
+    made = ear("hear.stage=carfac", "hear.bands=32", "hear.low_hz=80", "hear.high_hz=5000", "hear.gain_control=false")
+    del changed["off"]
+    assert made.options == dataclasses.replace(Carfac(16_000).options, **changed)
+    assert set(changed) | {"stage", "off"} == {key for name, key in KEYS if name == "hear"}
+
+
+@pytest.mark.usefixtures("plugin")
+def test_the_ear_of_a_plugin_gets_what_differs_from_the_defaults_and_no_more():
+    assert ear("hear.stage=Strange").given == {"low_hz": None, "high_hz": None, "gain_control": None}
+    made = ear("hear.stage=Strange", "hear.bands=9", "hear.high_hz=900", "hear.gain_control=false")
+    assert (made.axons, made.given) == (9, {"low_hz": None, "high_hz": 900.0, "gain_control": False})
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
+    ("sets", "error", "words"),
+    [
+        (["hear.stage=carfak"], PluginError, "unknown stage 'carfak'; did you mean 'carfac'?"),
+        (["hear.stage="], PluginError, "unknown stage ''"),
+        (["hear.stage=network"], ConfigError, "the stage 'network' is no ear with bands"),
+        (["hear.stage=filter"], ConfigError, "the stage 'filter' is no ear with bands"),
+        (["hear.stage=number"], ConfigError, "the stage 'number' is no ear"),
+        (["hear.stage=carfac", "hear.off=true"], ConfigError, "unknown option 'off' of CARFAC"),
+        (["hear.stage=carfac", "hear.high_hz=7900"], ConfigError, "do not fit a sample rate of 16,000 Hz"),
+        (["hear.stage=carfac", "hear.bands=7"], ConfigError, "bands = 7 is out of range"),
+        (["hear.stage=Strange", "hear.off=true"], ConfigError, "the stage 'Strange' is no ear with bands, off"),
+        (["hear.stage=picky"], ConfigError, "only at full moon"),
+        (["hear.stage=deaf"], PluginError, "'deaf' cannot be made: ZeroDivisionError: a plugin's own mistake"),
+        (["hear.stage=endless"], PluginError, "'endless' cannot be made: MemoryError"),
+        (["hear.stage=bare"], PluginError, "'bare' cannot be made: AttributeError"),
+        (["hear.stage=axonless"], PluginError, "'axonless' is no ear: it cannot be called, or has 'many' axons"),
+        (["hear.stage=missing"], PluginError, "stage 'missing' of strange does not load"),
+    ],
+)
+def test_what_is_no_ear_is_told_apart_from_one_that_breaks(sets, error, words):
+    with pytest.raises(error) as caught:
+        ear(*sets)
+    assert words in str(caught.value)
 
 
 def test_a_mapping_builds_as_a_configuration_does():
@@ -412,7 +522,7 @@ HUGE = {"neurons", "kept"}  # as large as memory, which is not tried here
 @settings(deadline=None, max_examples=500)
 def test_odd_values_build_a_pipeline_that_runs_or_are_refused(chosen):
     chosen = [((section, key), value) for (section, key), value in chosen if key not in HUGE or len(value) < 5]
-    with suppress(ConfigError):
+    with suppress(ConfigError, PluginError):  # an unknown ear
         made = read_config(None, ["sensor.size=4x4", "network.neurons=3", *(f"{s}.{k}={v}" for (s, k), v in chosen)])
         built = build(made, (4, 4))
         built(events(0, 20_000, [(t, t % 4, 1, True) for t in range(0, 20_000, 100)]))

@@ -10,6 +10,7 @@ cancels. A spike of neuron j speaks for class c with ``votes[c, j] / sum over cl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,14 +18,15 @@ from spikestream.batch import Array, Batch, Command, Decision, Decisions, Label,
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.stages.base import Account, State, take_over
 
-WINDOWS = ("grid", "marked")
+WINDOWS = ("grid", "marked", "voice")
 LONG_AGO = -(2**63)
 
 
 class Readout:
     """Rate-code readout of ``neurons`` neurons; called with `Spikes`, returns `Decisions`.
 
-    ``windows`` "grid" cuts stream time every ``window_us`` µs, "marked" decides the windows its `Window` commands mark.
+    ``windows`` "grid" cuts stream time every ``window_us`` µs, "marked" decides the windows its `Window` commands mark,
+    and so does "voice", which tells who marks them. A mark that begins inside the last one continues it to its own end.
     ``memory`` is the least weight of a new sample in the running means; ``kept`` decided windows may still be labelled.
     Raises `ConfigError`.
     """
@@ -35,7 +37,7 @@ class Readout:
         self, neurons: int, *, window_us: int = 100_000, windows: str = "grid", memory: float = 0.02, kept: int = 64
     ) -> None:
         if windows not in WINDOWS:
-            raise ConfigError(f"unknown windows '{windows}'", key="windows", value=windows, allowed="grid, marked")
+            raise ConfigError(f"unknown windows '{windows}'", key="windows", value=windows, allowed=", ".join(WINDOWS))
         if window_us < 1 or kept < 1 or not 0 <= memory <= 1:
             raise ConfigError("window_us and kept start at 1, memory lies in 0..1", key="readout")
         self.window_us, self.windows, self.memory, self.kept = window_us, windows, memory, kept
@@ -99,9 +101,8 @@ class Readout:
     def command(self, command: Command) -> None:
         """Take a label, a mark, or the setting ``learn.enabled``."""
         if isinstance(command, Window):
-            begin = max(command.start, self._now)
-            if self.windows == "marked" and begin < command.stop and command.start >= self._last_mark():
-                self._marks.append(command)
+            if self.windows != "grid" and max(command.start, self._now) < command.stop:
+                self._mark(command)
         elif isinstance(command, Label) or command.key == "learn.enabled":
             self._waiting.append(command)
             self._apply_due()
@@ -151,13 +152,17 @@ class Readout:
 
     def _window(self) -> Window | None:
         """Return the window under way at `_now`, else the next one, None where no mark is left."""
-        if self.windows == "marked":
+        if self.windows != "grid":
             return self._marks[0] if self._marks else None
         start = self._now // self.window_us * self.window_us
         return Window(start, start + self.window_us)
 
-    def _last_mark(self) -> int:
-        return self._marks[-1].stop if self._marks else LONG_AGO
+    def _mark(self, mark: Window) -> None:
+        last = self._marks[-1] if self._marks else None
+        if last is None or mark.start >= last.stop:
+            self._marks.append(mark)
+        elif mark.start > last.start:
+            self._marks[-1] = replace(last, stop=mark.stop)
 
     def _count(self, batch: Spikes, start: int, stop: int) -> None:
         inside = batch.axon[first_at(batch.t, start) : first_at(batch.t, stop)]

@@ -1,0 +1,126 @@
+"""What all ears share: sound in, spikes out, the stamps of samples, gaps, and a memory that can be saved.
+
+Sample n of a stretch of sound that began at stream time t0 is at ``t0 + n * 10^6 // samplerate`` µs: derived from the
+count, so that nothing adds up. A spike has the stamp of its sample.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spikestream.batch import Array, Batch, Sound, Spikes
+from spikestream.errors import ConfigError, ModelError, PluginError, SpikestreamError
+from spikestream.registry import load
+from spikestream.stages.base import Account, State, take_over
+
+REST_US = 1_000_000
+"""A gap is heard as silence for so long; after it the ear is at rest."""
+NOWHERE = -(2**63)
+
+
+class Ear:
+    """An ear of ``axons`` = fibres times ``bands``, axon = ``fibre * bands + band``; band 0 is the lowest.
+
+    What it is made of stands in `_hear`, `_rest` and `_memory` of the ear itself.
+    """
+
+    def __init__(self, samplerate_hz: int, bands: int, fibres: int) -> None:
+        self.samplerate_hz, self.bands, self.axons = samplerate_hz, bands, bands * fibres
+        self.account = Account(conserves=False)
+        self._origin = NOWHERE  # stream time of sample 0, µs
+        self._heard = 0  # samples since then
+
+    def _hear(self, samples: Array) -> tuple[Array, Array]:
+        """Return the spikes of samples (n,) float32 in [-1, 1]: (number of the sample (m,) int64, axon (m,) int32)."""
+        raise NotImplementedError
+
+    def _rest(self) -> None:
+        """Forget all sound."""
+        raise NotImplementedError
+
+    def _memory(self) -> State:
+        """Return the arrays, not copies, that all further spikes depend on."""
+        raise NotImplementedError
+
+    def __call__(self, batch: Batch) -> Spikes:
+        """Return the spikes of all samples of the batch; raises `SpikestreamError` for what is no sound of its rate."""
+        if not isinstance(batch, Sound):
+            raise SpikestreamError(f"an ear hears sound, not {type(batch).__name__}")
+        samples = self._mono(batch)
+        if self._origin == NOWHERE:
+            self._origin, self._heard = batch.start, 0
+        self.account.taken += len(samples)
+        return self._stamped(samples, batch.start, batch.stop)
+
+    def skip(self, start: int, stop: int) -> Spikes:
+        """Hear silence over the gap ``[start, stop)`` µs, for a second at most; what comes after starts a new count."""
+        silence = min(stop - start, REST_US) * self.samplerate_hz // 1_000_000
+        self._origin, self._heard = start, 0
+        made = self._stamped(np.zeros(silence, np.float32), start, stop)
+        if stop - start > REST_US:
+            self._rest()
+        self._origin = NOWHERE
+        return made
+
+    def state(self) -> State:
+        """Return copies of all that the ear holds, and of the count of samples."""
+        counts = {"origin": np.int64(self._origin), "heard": np.int64(self._heard)}
+        return {key: np.array(value) for key, value in (counts | self._memory()).items()}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Take over what `state` returned; raises `ModelError` where it does not fit this ear."""
+        taken = take_over(self.state(), state)
+        if taken["heard"] < 0 or not all(np.isfinite(value).all() for value in taken.values()):
+            raise ModelError("the saved state contradicts itself: a count below 0, or numbers that are not finite")
+        self._origin, self._heard = int(taken["origin"]), int(taken["heard"])
+        for key, mine in self._memory().items():
+            mine[...] = taken[key]
+
+    def _mono(self, batch: Sound) -> Array:
+        """Return the mean of the channels, (n,) float32, contiguous and in [-1, 1]."""
+        samples = batch.samples
+        if samples.ndim != 2 or samples.dtype != np.float32 or not samples.shape[1]:
+            raise SpikestreamError(f"sound is (n, channels) float32, not {samples.dtype}{samples.shape}")
+        if abs(len(samples) * 1_000_000 - (batch.stop - batch.start) * self.samplerate_hz) > 2_000_000:
+            text = f"{len(samples)} samples in {batch.stop - batch.start} µs are not {self.samplerate_hz:,} in a second"
+            raise SpikestreamError(text, remedy="give the ear the sample rate of the sound")
+        if not np.isfinite(samples).all():
+            raise SpikestreamError(f"the sound in [{batch.start}, {batch.stop}) µs holds numbers that are not finite")
+        one = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
+        return np.clip(one, -1, 1)
+
+    def _stamped(self, samples: Array, start: int, stop: int) -> Spikes:
+        number, axon = self._hear(samples)
+        t = self._origin + (self._heard + number) * 1_000_000 // self.samplerate_hz
+        self._heard += len(samples)
+        self.account.given += len(t)
+        if len(t) and not start <= t[0] <= t[-1] < stop:  # a sensor may end a batch up to a sample early
+            t = np.clip(t, start, max(start, stop - 1))
+        return Spikes(start, stop, t, axon)
+
+
+def make_ear(name: str, samplerate_hz: int, options: Mapping[str, Any]) -> Any:
+    """Return the ear registered as the stage ``name``, with ``axons``, made for a sample rate.
+
+    Raises `ConfigError` where that stage takes no such options, and `PluginError` where it is unknown or breaks.
+    """
+    make = load("stages", name)
+    try:
+        inspect.signature(make).bind(samplerate_hz, **options)
+    except (TypeError, ValueError) as error:
+        text = f"the stage '{name}' is no ear with {', '.join(options)}: {error}"
+        raise ConfigError(text, key="hear.stage", value=name, allowed="hear, carfac, or the ear of a plugin") from error
+    try:
+        ear = make(samplerate_hz, **options)
+        axons = ear.axons
+    except SpikestreamError:
+        raise
+    except Exception as error:  # whatever else a plugin raises is the plugin's fault
+        raise PluginError(f"the ear '{name}' cannot be made: {type(error).__name__}: {error}") from error
+    if not callable(ear) or type(axons) is not int or axons < 1:
+        raise PluginError(f"the stage '{name}' is no ear: it cannot be called, or has {axons!r} axons")
+    return ear
