@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 PIP ?= $(BIN)/python -m pip
 ARGS ?=
 
-CODE := $(wildcard spikestream tests plugins benchmarks recordings)
+CODE := $(wildcard spikestream tests plugins benchmarks examples recordings)
+PLUGINS := plugins/blinker plugins/stereo
 BENCHMARKS := $(shell grep -ls __main__ benchmarks/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -21,9 +22,9 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) cannot make environments: install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/setup.stamp: pyproject.toml plugins/blinker/pyproject.toml | $(BIN)/python
+$(VENV)/setup.stamp: pyproject.toml $(PLUGINS:%=%/pyproject.toml) | $(BIN)/python
 	$(PIP) install -q -e '.[dev]'
-	$(PIP) install -q -e plugins/blinker
+	$(PIP) install -q $(PLUGINS:%=-e %)
 	@touch $@
 
 # Other people's decoders, for tests only: see [project.optional-dependencies] in pyproject.toml.
@@ -44,7 +45,7 @@ lint: setup
 
 types: setup
 	$(BIN)/mypy
-	$(BIN)/mypy plugins/blinker/src
+	$(BIN)/mypy $(PLUGINS:%=%/src)
 
 check: lint types test
 

@@ -4,7 +4,8 @@
 
 Speed: seconds of sound per second of one core, 16 kHz mono in float32, on 60 s of spoken digits (or, without them, of
 noise in syllables). Ours works in blocks: of 4,096 samples, as a file is read, and of 256, as live sound comes; the
-others take the file whole. The ratios are those of files.
+others take the file whole, or its first seconds where they are slow, some in environments that `make peers` makes. The
+ratios are those of files. CARFAC has no peer: its authors' code is in no package registry.
 Accuracy: ten random splits of the spoken digits, presented as one stream with a random gain of ±10 dB each; logistic
 regression on ten bins of spike counts, and on ten bins of log energies of the same bank and the same stream.
 """
@@ -14,8 +15,11 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +31,13 @@ from spikestream.kernels import carfac, gammatone
 RATE = 16_000
 FILE, LIVE = 4_096, 256
 BINS = 10
+PEERS = Path(__file__).resolve().parent.parent / ".peers"
+ELSEWHERE = {
+    "toolbox": ("python_auditory_toolbox", 60),
+    "brian2hears": ("brian2hears", 3),
+    "lyon": ("lyon (86 bands)", 3),
+}
+"""Peers in environments of their own, and how many seconds each hears: two are hardly faster than sound."""
 Bank = Callable[[np.ndarray], object]
 
 
@@ -111,6 +122,33 @@ def peers(bands: int) -> dict[str, Bank]:
     return found
 
 
+def elsewhere(sound: np.ndarray, folder: Path) -> dict[str, Callable[[int], float]]:
+    """Return what times the filterbanks that `make peers` has put into environments of their own, given the bands."""
+    found: dict[str, Callable[[int], float]] = {}
+    for peer, (name, seconds) in ELSEWHERE.items():
+        np.save(folder / f"{peer}.npy", sound[: seconds * RATE])
+        run = hears(peer, folder)
+        try:
+            run(64)
+            found[name] = run
+        except OSError:
+            print(f"not compared: {name} is not in .peers/{peer}; make peers puts it there where it can be installed")
+        except subprocess.CalledProcessError as error:
+            print(f"not compared: {name} fails: {error.stderr.strip().rpartition(chr(10))[2]}")
+    return found
+
+
+def hears(peer: str, folder: Path) -> Callable[[int], float]:
+    command = [PEERS / peer / "bin" / "python", Path(__file__).with_name("peer_hears.py"), peer, str(RATE)]
+
+    def factor(bands: int) -> float:
+        np.save(folder / "centres.npy", gammatone.Params(RATE, bands).centres_hz)
+        files = [folder / f"{peer}.npy", folder / "centres.npy"]
+        return float(subprocess.run([*command, *files], check=True, capture_output=True, text=True).stdout)
+
+    return factor
+
+
 def slaney_sections(centre: float) -> np.ndarray:
     """Return a band as second-order sections for scipy."""
     from spikestream.kernels import slaney
@@ -125,13 +163,17 @@ def speed(sound: np.ndarray, rounds: int) -> dict[str, float]:
     """Print the table of speeds and return its ratios."""
     figures, rows = {}, [["", "64 bands", "128 bands"]]
     factors: dict[int, dict[str, float]] = {}
+    folder = tempfile.TemporaryDirectory()
+    away = elsewhere(sound, Path(folder.name))
     for bands in (64, 128):
         makers = {"bank": our_bank, "cochlea, to spikes": our_ear, "CARFAC": our_carfac}
         ours = {f"{what}, blocks of {n:,}": make(bands, n) for what, make in makers.items() for n in (FILE, LIVE)}
-        others = peers(bands)
-        for run in [*ours.values(), *others.values()]:
+        inside = peers(bands)
+        for run in [*ours.values(), *inside.values()]:
             run(sound[:RATE])  # compile, and load what is lazy
-        found = medians(rounds, {name: timed(run, sound) for name, run in (ours | others).items()})
+        others = {name: timed(run, sound) for name, run in inside.items()}
+        others |= {name: partial(run, bands) for name, run in away.items()}
+        found = medians(rounds, {name: timed(run, sound) for name, run in ours.items()} | others)
         best = max((found[name] for name in others), default=float("nan"))
         figures[f"bank_{bands}_vs_fastest_peer"] = found[f"bank, blocks of {FILE:,}"] / best
         figures[f"cochlea_{bands}_vs_fastest_filterbank"] = found[f"cochlea, to spikes, blocks of {FILE:,}"] / best

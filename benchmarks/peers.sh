@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# make peers: under .peers/, an environment for each system that benchmarks compare with and .venv/ cannot hold.
+# One that cannot be installed here is left out and named; the benchmarks compare with those that are there.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+peer() { # name, what must run in it, package, what the package needs
+  local name=$1 check=$2 package=$3 home=.peers/$1
+  shift 3
+  if [ ! -f "$home/complete" ]; then
+    rm -rf "$home"
+    .venv/bin/python -m venv "$home" &&
+      "$home/bin/python" -m pip install -q --only-binary :all: "$@" &&
+      "$home/bin/python" -m pip install -q --no-deps "$package" &&
+      "$home/bin/python" -c "$check" &&
+      touch "$home/complete" || rm -rf "$home"
+  fi
+  if [ -d "$home" ]; then echo "$name: in $home"; else echo "$name: cannot be installed here"; fi
+}
+
+# It calls ndarray.ptp, which NumPy 2 has no more, and Brian 2.8 needs NumPy 2.
+peer brian2hears "import brian2hears" brian2hears==0.9.2 'numpy<2' 'brian2<2.8' scipy matplotlib
+peer lyon "from lyon.calc import LyonCalc; LyonCalc()" lyon==1.0.0 numpy
+# It asks for JAX, torch and torchaudio too, some gigabytes that its NumPy version does not import.
+peer toolbox "from python_auditory_toolbox import auditory_toolbox" python_auditory_toolbox==1.0.6 numpy scipy matplotlib
