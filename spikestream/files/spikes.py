@@ -1,0 +1,63 @@
+"""Spikes of a cochlea as an NPZ file that NumPy reads: `t`, `axon`, and what they are."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import numpy as np
+
+from spikestream.batch import Array, Spikes
+from spikestream.files.atomic import replacing
+
+COLUMNS = {"t": np.dtype("<i8"), "axon": np.dtype("<i4")}
+CHUNK = 1 << 20
+
+
+def write_spikes(path: str | os.PathLike[str], batches: Iterable[Spikes], facts: Mapping[str, Any]) -> int:
+    """Write batches one after the other, in memory of one of them, and return how many spikes were written.
+
+    The file holds ``t`` (n,) int64 µs, ``axon`` (n,) int32, ``start`` and ``stop`` in µs, and ``facts`` as arrays. It
+    appears whole or not at all. Raises `RecordingError` where it cannot be written.
+    """
+    count, start, stop = 0, None, 0
+    with replacing(path) as temporary, ExitStack() as stack:
+        # An NPY array begins with its length, which is known at the end only.
+        held = {name: stack.enter_context(TemporaryFile(dir=Path(path).parent)) for name in COLUMNS}
+        for batch in batches:
+            for name, dtype in COLUMNS.items():
+                held[name].write(getattr(batch, name).astype(dtype).tobytes())
+            count += len(batch)
+            start, stop = batch.start if start is None else start, batch.stop
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, dtype in COLUMNS.items():
+                _add_column(packed, name, dtype, held[name], count)
+            for name, value in {"start": start or 0, "stop": stop, **facts}.items():
+                _add(packed, name, np.asarray(value))
+    return count
+
+
+def _add_column(packed: zipfile.ZipFile, name: str, dtype: Any, held: IO[bytes], count: int) -> None:
+    held.seek(0)
+    header = {"descr": dtype.str, "fortran_order": False, "shape": (count,)}
+    with packed.open(_entry(name), "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        while part := held.read(CHUNK):
+            file.write(part)
+
+
+def _add(packed: zipfile.ZipFile, name: str, value: Array) -> None:
+    with packed.open(_entry(name), "w") as file:
+        np.lib.format.write_array(file, value, allow_pickle=False)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """Return an entry with the date zip begins with, so that the same spikes make the same file."""
+    entry = zipfile.ZipInfo(f"{name}.npy")
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    return entry
