@@ -105,7 +105,11 @@ def config_of(path: str | Path) -> Config:
 
 def transfer(path: str | Path, pipeline: Pipeline) -> None:
     """Give ``pipeline`` what the saved one has learned, but none of its moment in time; raises `ModelError`."""
-    _, state = _opened(path)
+    meta, state = _opened(path)
+    learned_hz, heard_hz = _config(path, meta).sensor.samplerate_hz, pipeline.config.sensor.samplerate_hz
+    if learned_hz != heard_hz:  # its axons would be other frequencies
+        text = f"the model {path} was made at {learned_hz:,} samples a second of sound, and this is {heard_hz:,}"
+        raise ModelError(text, remedy="resample the sound, or train a model at its rate")
     for name, stage in pipeline.stages.items():
         learned = getattr(stage, "LEARNED", ())
         if not learned:

@@ -197,11 +197,14 @@ class Readout:
         if not isinstance(command, Window):
             self.waiting.append(command)
             self.apply(now)
-        elif self.window_us is None and self.fits(now, command):
-            self.marks.append(command)
+        elif self.window_us is None and now < command.stop > command.start:
+            self.mark(command)
 
-    def fits(self, now: int, mark: Window) -> bool:
-        return now < mark.stop > mark.start and all(other.stop <= mark.start for other in self.marks)
+    def mark(self, mark: Window) -> None:
+        if all(other.stop <= mark.start for other in self.marks):
+            self.marks.append(mark)
+        elif self.marks[-1].start < mark.start:  # it begins inside the last one, and continues it
+            self.marks[-1] = Window(self.marks[-1].start, mark.stop)
 
     def apply(self, now: int) -> None:
         window = self.window(now)

@@ -44,7 +44,9 @@ ROOMS = {
     "__main__": "cli",
 }
 NO_SIBLINGS = ("sensors", "outputs", "cli", "formats", "stages")
-SIBLINGS_ALLOWED: dict[tuple[str, str], str] = {}  # (module, sibling): the reason
+SIBLINGS_ALLOWED: dict[tuple[str, str], str] = {  # (module, sibling): the reason
+    ("stages.carfac", "stages.sound"): "what all ears share",
+}
 
 # Where a module from outside may be imported at all: rooms, or single files.
 ONLY_IN = {

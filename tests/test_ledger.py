@@ -121,8 +121,8 @@ def at_the_sensor(made, thief):
 def between_pace_and_channel(made, thief):
     put = made.engine.channel.put
 
-    async def robbed(batch):
-        await put(thief(batch))
+    async def robbed(batch, came_ns):
+        await put(thief(batch), came_ns)
 
     made.engine.channel.put = robbed
 

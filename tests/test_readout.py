@@ -203,9 +203,15 @@ def test_while_learning_is_off_labels_are_withheld():
 
 
 def test_marks_decide_their_windows_and_nothing_between():
-    told = [(2, Window(2, 13)), (20, Window(25, 30)), (20, Window(29, 40)), (33, Window(31, 37)), (33, Window(2, 9))]
+    told = [(2, Window(2, 13)), (20, Window(25, 30)), (33, Window(31, 37)), (33, Window(2, 9))]
     rows = decided(run_stage(readout(None), SEEN, [], told))
     assert [(row.start, row.stop, row.evidence) for row in rows] == [(2, 13, 3.0), (25, 30, 0.0), (31, 37, 1.0)]
+
+
+def test_a_mark_that_begins_inside_the_last_one_continues_it_to_its_own_end():
+    told = [(2, Window(2, 8)), (6, Window(6, 13)), (20, Window(20, 40)), (24, Window(24, 33)), (25, Window(20, 39))]
+    rows = decided(run_stage(readout(None), SEEN, [], told))
+    assert [(row.start, row.stop, row.evidence) for row in rows] == [(2, 13, 3.0), (20, 33, 4.0)]
 
 
 @pytest.mark.parametrize("mark", [Window(5, 5), Window(8, 5), Window(2, 4)])

@@ -52,7 +52,7 @@ def recorded(path, batches, commands=(), during=None, live=False, **sections):
 def replayed(path):
     """Return (pipeline, output hash) of a record run again."""
     sensor, hashed = Record(str(path)), OutputHash()
-    made = build(from_tables(sensor.config), sensor.size)
+    made = build(from_tables(sensor.config), sensor.size, sensor.samplerate_hz)
     engine = Engine(made, sensor, commands=sensor.commands, watch=[hashed])
     run(engine.run())
     assert [str(hop) for hop in engine.hops() if hop.missing()] == []
@@ -184,16 +184,51 @@ def test_a_session_recorded_and_replayed_prints_the_same(tmp_path):
     assert (first.problems(), second.problems()) == ([], [])
 
 
-def test_the_recorder_records_no_sound_and_says_so(tmp_path):
+def test_a_record_of_sound_gives_the_identical_spikes_decisions_and_gaps(tmp_path):
+    rng = np.random.default_rng(0)
+    tables = {"sensor": {"samplerate_hz": 8_000}, "hear": {"bands": 16}, "network": {"neurons": 10}}
+    made, hashed = build(from_tables(tables | {"readout": {"windows": "voice"}})), OutputHash()
+    recorder = Recorder(str(tmp_path / "r"), made.config)
+    batches, at = [], 0
+    for n in (80, 1, 0, 640, 37, 800, 800):
+        batches.append(Sound(at * 125, (at + n) * 125, rng.normal(0, 0.1, (n, 1)).astype(np.float32)))
+        at += n + (400 if n == 37 else 0)  # samples that were lost
+    engine = Engine(made, Given(batches), commands=[Window(3_000, 50_000), Window(51_000, 90_000)])
+    engine._watch += [hashed, recorder]
+    run(_recorded(engine, recorder))
+    again, digest = replayed(tmp_path / "r")
+    assert digest == hashed.hexdigest()
+    assert state_sha256(again) == state_sha256(made)
+    assert again.gaps == made.gaps == [(758 * 125, 1_158 * 125)]
+    assert (made.made["hear"] > 100, made.made["readout"]) == (True, 2)
+    assert recorder.rows == sum(map(len, batches))
+    kept = batches_of(tmp_path / "r")
+    assert [(b.start, b.stop, b.samples.tolist()) for b in kept] == [
+        (b.start, b.stop, b.samples.tolist()) for b in batches
+    ]
+    late = batches_of(tmp_path / "r", 100 * 125 + 1)
+    assert (late[0].start, late[0].samples.tolist()) == (101 * 125, batches[3].samples[20:].tolist())
+
+
+async def _recorded(engine, recorder):
+    await recorder.start()
+    await engine.run()
+    await recorder.aclose()
+
+
+def test_a_record_of_sound_that_tells_no_sample_rate_is_damaged(tmp_path):
     recorder = Recorder(str(tmp_path / "r"), config())
+    recorder_of_sound = [Sound(0, 125, np.zeros((1, 1), np.float32))]
 
     async def work():
         await recorder.start()
-        with pytest.raises(ConfigError, match="sound is not recorded"):
-            recorder(Sound(0, 10, np.zeros((1, 1), np.float32)), [], {})
+        for batch in recorder_of_sound:
+            recorder(batch, [], {})
         await recorder.aclose()
 
     run(work())
+    with pytest.raises(RecordingError, match="no sample rate"):
+        batches_of(tmp_path / "r")
 
 
 def test_a_record_appears_when_it_is_complete(tmp_path):

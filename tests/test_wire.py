@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wirebytes import golden, maps
+from wirebytes import golden, maps, put
 from wirecases import DATA, DECISIONS, EVENTS, HELLO, NOW, SPIKES, sent, served, subscriber
 
 from spikestream import batch as flow
-from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Sound, Spikes, concat, no_spikes
+from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Label, Sound, Spikes, concat, no_spikes
 from spikestream.errors import ClientError, SpikestreamError
 from spikestream.wire import (
     BYE,
@@ -178,9 +178,53 @@ def test_a_strided_view_is_sent_as_what_it_shows():
     assert out.data.tolist() == [(0, 0), (2, 4), (4, 8), (6, 12), (8, 16)]
 
 
-def test_sound_is_not_published():
-    with pytest.raises(SpikestreamError, match="Sound is not published"):
-        kind_of(Sound(0, 1, np.zeros((1, 1), np.float32)))
+def test_what_is_no_batch_is_not_published():
+    with pytest.raises(SpikestreamError, match="Label is not published"):
+        kind_of(Label(0, 0, 1, "a"))
+
+
+@given(st.integers(0, 3_000), st.integers(1, 3), st.integers(1_100, 3_000), st.integers(0, 10**6))
+def test_sound_travels_in_pieces_of_whole_samples_and_comes_out_as_it_went_in(n, channels, most, length):
+    samples = np.random.default_rng(n).uniform(-1, 1, (n, channels)).astype(np.float32)
+    parts, left_out = zip(*outgoing.pieces(Sound(7, 7 + length, samples), most), strict=True)
+    assert not any(left_out)
+    assert [part.start for part in parts] == [7, *(part.stop for part in parts[:-1])]
+    assert parts[-1].stop == 7 + length
+    frames = [sent("record.sensor.sound", seq, NOW, part) for seq, part in enumerate(parts)]
+    assert max(map(len, frames)) <= most + 4
+    got = [message.batch().samples for message in subscriber().receive(b"".join(frames))]
+    assert np.array_equal(np.concatenate(got), samples)
+    for part in parts:  # each piece is as long as its samples last, to the microsecond
+        assert abs((part.stop - part.start) * n - len(part) * length) <= n
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"channels": 0},
+        {"channels": 1_025},
+        {"channels": True},
+        {"channels": None},
+        {"channels": 3},
+        {"n": 1},
+        {"d": b"\0\0\xc0\x7f" * 2},
+        {"d": "text"},
+    ],
+)
+def test_sound_that_is_wrong_is_refused(wrong):
+    fields = {
+        "k": "sound",
+        "c": "a.b.sound",
+        "s": 0,
+        "t": NOW,
+        "t0": 0,
+        "t1": 125,
+        "n": 2,
+        "d": bytes(8),
+        "channels": 1,
+    }
+    with pytest.raises(ClientError):
+        list(subscriber().receive(put(fields | wrong)))
 
 
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.integers(1_100, 2_000))

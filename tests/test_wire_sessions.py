@@ -60,7 +60,7 @@ def client(stream, rng):
     events = [event for part in parts for event in session.receive(part)]
     assert session.ended
     shown = [
-        (e.topic, e.seq, e.n, np.asarray(e.data).tobytes() if e.kind in ("events", "spikes") else e.data)
+        (e.topic, e.seq, e.n, np.asarray(e.data).tobytes() if e.kind in ("events", "spikes", "sound") else e.data)
         if isinstance(e, Message)
         else e
         for e in events

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from wirebytes import golden, maps, put
 
-from spikestream.batch import EVENT, Decision, Decisions, Events, Spikes, no_events
+from spikestream.batch import EVENT, Decision, Decisions, Events, Sound, Spikes, no_events
 from spikestream.errors import ClientError
 from spikestream.wire import (
     ClientSession,
@@ -35,6 +35,7 @@ DATA = {
     "spikes": ("main.network.spikes", 0, NOW + 3, SPIKES),
     "decisions": ("main.readout.decisions", 1, NOW + 4, DECISIONS),
     "stats": ("main.engine.stats", 0, NOW + 5, Stats(0, 40_000, {"in": 1_000})),
+    "sound": ("record.sensor.sound", 0, NOW + 7, Sound(0, 125, np.array([[0.5], [-1.0]], np.float32))),
     "gap-sensor": ("main.sensor.gap", 0, NOW + 6, Gap(40_000, 50_000)),
 }
 

@@ -8,11 +8,15 @@ from importlib import import_module
 VERBS = {
     "replay": "run a recording through filters, network and readout, and publish what comes out",
     "run": "run a configuration as a daemon until it is told to stop or its sensor ends",
+    "listen": "turn a microphone into spikes, a picture of them, and decisions; also 'mic'",
     "subscribe": "print what a running spikestream publishes",
     "info": "say what a recording is and holds",
+    "convert": "write a recording in another format, or sound as the spikes of the cochlea",
     "plugins": "list sensors, formats, stages and outputs, built in and installed",
     "demo": "see it all at work on a shipped recording",
 }
+
+ALIASES = {"mic": "listen"}
 
 
 def usage() -> str:
@@ -51,6 +55,7 @@ def _main(args: list[str]) -> int:
         return 0
     from spikestream.cli.base import guarded, unknown_verb
 
-    if args[0] not in VERBS:
+    verb = ALIASES.get(args[0], args[0])
+    if verb not in VERBS:
         return unknown_verb(args[0], VERBS)
-    return guarded(import_module(f"spikestream.cli.{args[0]}"), args[1:])
+    return guarded(import_module(f"spikestream.cli.{verb}"), args[1:])

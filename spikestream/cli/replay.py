@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, run_until_signalled
-from spikestream.cli.base.report import report, say_if_cold
+from spikestream.cli.base.report import line_of, report, say_if_cold
+from spikestream.cli.base.settings import says_windows, tables_of_model
 from spikestream.units import duration_us, show_count, show_us
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="KIND:K=V",
         help="before the configured ones, e.g. refractory:period_ms=1",
     )
-    add("--sensor", metavar="LAYOUT", help="address layout of an AEDAT 2.0 file: dvs128, davis240, davis346, …")
+    add("--sensor", metavar="LAYOUT", help="address layout: of AEDAT 2.0 as davis240, of a NAS as stereo64:jaer")
     add("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
     add("--time", metavar="POLICY", help="what becomes of a stamp that steps back: clamp (default), drop, fail")
     add("--format", help="format of the recording, where its content does not tell")
@@ -77,34 +78,20 @@ def configure(options: argparse.Namespace) -> Config:
         config = with_value(config, "learn", enabled=options.learn)
     if options.publish:
         config = with_value(config, "publish", urls=tuple(options.publish))
-    if options.labels and not _says_windows(options):
+    if options.labels and not says_windows(options.config, options.sets):
         config = with_value(config, "readout", windows="marked")
     return config
 
 
 def _base(options: argparse.Namespace) -> Mapping[str, Any]:
     """Return the tables a model or a record brings along, without what belongs to the sensor it came from."""
-    from spikestream.checkpoint import config_of
     from spikestream.sensors.record import Record, is_record
 
     if is_record(options.source):  # a record is replayed as it was run, with another model's memory where one is named
         tables: Mapping[str, Any] = Record(options.source).config
         kept = {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
         return kept | {"sensor": {"size": tables.get("sensor", {}).get("size", "")}}
-    if not options.model:
-        return {}
-    tables = asdict(config_of(options.model))
-    kept = {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
-    # Its windows were those of the labels it was trained with.
-    kept["readout"] = {key: value for key, value in kept["readout"].items() if key != "windows"}
-    return kept
-
-
-def _says_windows(options: argparse.Namespace) -> bool:
-    """Return whether the configuration file or a setting chose the windows itself."""
-    from spikestream.config import read_config
-
-    return read_config(options.config, ["readout.windows=unset", *options.sets]).readout.windows != "unset"
+    return tables_of_model(options.model) if options.model else {}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -128,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     shown = _Shown(console, options)
     session = shown.session = Session(job, on_outputs=shown.outputs)
     say_if_cold(console)
-    warm_up(hearing="hear" in session.pipeline.stages)
+    warm_up(session.pipeline.stages.get("hear"))
     try:
         signalled = run_until_signalled(shown.run(), session.stop)
     finally:
@@ -195,10 +182,7 @@ class _Shown:
             self.console.out(report(summary, self.session))
 
     def _line(self, decision: Decision) -> str:
-        start = self.session.engine.progress.start or 0
-        name = decision.label or "unknown"
-        at = f"{(decision.stop - start) / 1e6:9.3f} s"
-        line = f"{at}  {name:12} {decision.confidence:5.0%}  {decision.evidence:4.0f} spikes"
+        line = line_of(decision, self.session.engine.progress.start or 0)
         scorer = self.session.scorer
         truth = scorer.truth(decision.start, decision.stop) if scorer else None
         if truth is None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from spikestream.cli.base import INTERRUPTED, Console, add_quiet, run_until_signalled
+from spikestream.cli.base.report import say_if_cold
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     session = Session(Job(config, model=known, save=path, save_every_s=every_s, record=record, blocking=False))
     if known:
         console.log(f"goes on with what {known} has learned")
-    warm_up(hearing="hear" in session.pipeline.stages)
+    say_if_cold(console)
+    warm_up(session.pipeline.stages.get("hear"))
 
     async def main() -> None:
         running = asyncio.create_task(session.run())

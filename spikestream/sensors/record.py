@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
-from spikestream.batch import Batch, Command, Events, Label, Setting, Window, cut
+from spikestream.batch import Batch, Command, Label, Setting, Sound, Window, cut
 from spikestream.errors import ClientError, RecordingError
 from spikestream.files.labels import LabelRow, is_label
 from spikestream.files.regular import open_regular
@@ -19,6 +19,8 @@ CHUNK = 1 << 20
 TURN = 8
 """Batches between two turns of the event loop."""
 
+GIVEN = {"record.sensor.events": "events", "record.sensor.sound": "sound"}
+"""Topics of what the pipeline was given, and their kinds."""
 COMMANDS = {"label": Label, "setting": Setting, "window": Window}
 
 
@@ -35,8 +37,9 @@ def is_record(path: str) -> bool:
 class Record:
     """A record as a sensor, with what the recorded run started from.
 
-    ``config`` holds the tables it was made with, ``state`` the dumped memory it began with (b"" if fresh), ``labels``
-    what its accuracy was measured against, ``commands`` all its commands. Raises `RecordingError` for a file that is
+    ``samplerate_hz`` is that of its sound, 0 for events. ``config`` holds the tables it was made with, ``state`` the
+    dumped memory it began with (b"" if fresh), ``labels`` what its accuracy was measured against, ``commands`` all its
+    commands. Raises `RecordingError` for a file that is
     no record, or is damaged: after all batches before the damage.
     """
 
@@ -55,6 +58,7 @@ class Record:
         if not told["config"]:
             raise RecordingError("not a record", file=location, expected="a file made with --record")
         self.config = dict(told["config"][-1])
+        self.samplerate_hz = self._rate()
         self.state = b"".join(self._bytes(values) for values in told["state"])
         self.labels = [row for values in told["labels"] for row in self._rows(values.get("rows"))]
         self.commands = [self._command(values) for values in told["commands"]]
@@ -62,23 +66,33 @@ class Record:
     async def batches(self, start: int = 0) -> AsyncIterator[Batch]:
         """Yield the recorded batches that end after ``start`` µs, the first cut there."""
         now = -TIME_LIMIT
-        for number, message in enumerate(m for m in self._messages() if m.topic == "record.sensor.events"):
+        for number, message in enumerate(m for m in self._messages() if m.topic in GIVEN):
             if number % TURN == 0:
                 await asyncio.sleep(0)
-            if message.kind != "events" or message.start < now or message.stop - message.start > LONGEST_US:
+            if message.kind != GIVEN[message.topic] or message.start < now or message.stop - message.start > LONGEST_US:
                 raise RecordingError(
                     "the record is damaged",
                     file=self.location,
-                    expected=f"events from {now} µs on, of an hour at most",
+                    expected=f"{GIVEN[message.topic]} from {now} µs on, of an hour at most",
                     found=f"{message.kind} in [{message.start}, {message.stop}) µs",
                 )
+            if message.kind == "sound" and not self.samplerate_hz:
+                raise RecordingError("the record is damaged: it holds sound and no sample rate", file=self.location)
             now = message.stop
-            batch = Events(message.start, message.stop, message.data, message.size)
+            batch = message.batch()
             if start and batch.stop <= start:
                 continue
-            rest = cut(batch, start)[1] if start and start > batch.start else batch
+            rest = self._rest(batch, start) if start and start > batch.start else batch
             self.sent += len(rest)
             yield rest
+
+    def _rest(self, batch: Batch, start: int) -> Batch:
+        """Return what comes at ``start`` µs or later, of sound from the first whole sample there on."""
+        if not isinstance(batch, Sound):
+            return cut(batch, start)[1]
+        skipped = min(-(-(start - batch.start) * self.samplerate_hz // 1_000_000), len(batch))
+        begin = min(batch.start + skipped * 1_000_000 // self.samplerate_hz, batch.stop)
+        return Sound(begin, batch.stop, batch.samples[skipped:])
 
     def _look(self, told: Mapping[str, list[Mapping[str, Any]]]) -> None:
         """Read what has to be known before the first batch, adding to ``told`` what each message says of it."""
@@ -88,6 +102,12 @@ class Record:
                 told[what].append(message.data)
             elif self.size is None and message.kind == "events":
                 self.size = message.size
+
+    def _rate(self) -> int:
+        """Return the sample rate that the configuration tells, 0 where it tells none."""
+        sensor = self.config.get("sensor")
+        rate = sensor.get("samplerate_hz", 0) if isinstance(sensor, Mapping) else 0
+        return rate if type(rate) is int and rate > 0 else 0
 
     def _bytes(self, values: Mapping[str, Any]) -> bytes:
         if not isinstance(values.get("data"), bytes):

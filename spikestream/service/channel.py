@@ -33,8 +33,11 @@ class Channel:
         with self._change:
             return sum(len(batch) for batch, _ in self._queue)
 
-    async def put(self, batch: Batch) -> None:
-        """Hand a batch over, waiting for room first; where the wait is cancelled it is handed over all the same."""
+    async def put(self, batch: Batch, came_ns: int = 0) -> None:
+        """Hand a batch over, waiting for room first; where the wait is cancelled it is handed over all the same.
+
+        ``came_ns`` is when it came, by the monotonic clock; 0 for now.
+        """
         self._loop = asyncio.get_running_loop()
         try:
             while self._full(batch):
@@ -42,16 +45,16 @@ class Channel:
                 if self._full(batch):  # room may have come between the look and the clearing
                     await self._room.wait()
         finally:
-            self._add(batch)
+            self._add(batch, came_ns)
 
-    def offer(self, batch: Batch) -> None:
+    def offer(self, batch: Batch, came_ns: int = 0) -> None:
         """Hand a batch over at once, dropping the oldest ones where there is no room."""
         with self._change:
             while self._queue and self._full(batch):
                 old, _ = self._queue.popleft()
                 self._rows -= len(old)
                 self.dropped += len(old)
-        self._add(batch)
+        self._add(batch, came_ns)
 
     def close(self) -> None:
         """Say that nothing more will come."""
@@ -77,9 +80,9 @@ class Channel:
         batches, rows = self._limits
         return bool(self._queue) and (len(self._queue) >= batches or self._rows + len(batch) > rows)
 
-    def _add(self, batch: Batch) -> None:
+    def _add(self, batch: Batch, came_ns: int) -> None:
         with self._change:
-            self._queue.append((batch, monotonic_ns()))
+            self._queue.append((batch, came_ns or monotonic_ns()))
             self._rows += len(batch)
             self.taken += len(batch)
             self._change.notify()

@@ -96,8 +96,8 @@ class Progress:
 class Engine:
     """Runs one pipeline on one sensor until the sensor ends or `stop` is called.
 
-    ``commands`` have stream times; `command` adds more while it runs. ``watch`` is called in the worker thread,
-    ``on_outputs`` on the loop after each publication.
+    ``commands`` have stream times; `command` adds more while it runs, and ``mark`` those that follow from a batch,
+    within it. ``mark`` and ``watch`` are called in the worker thread, ``on_outputs`` on the loop after publication.
     """
 
     def __init__(
@@ -108,12 +108,14 @@ class Engine:
         *,
         name: str = "main",
         commands: Iterable[Command] = (),
+        mark: Callable[[Batch], Sequence[Command]] = lambda batch: (),
         watch: Iterable[Watcher] = (),
         on_outputs: Callable[[Mapping[str, Batch]], None] | None = None,
     ) -> None:
         self.pipeline, self.sensor, self.hub, self.name = pipeline, sensor, hub, name
         self.progress = Progress()
         self.channel = Channel()
+        self._mark = mark
         self._watch = list(watch)
         self._on_outputs = on_outputs
         self._order = itertools.count()
@@ -130,6 +132,10 @@ class Engine:
         """Add a command; one whose time has passed takes effect at the start of the next batch."""
         with self._lock:
             heapq.heappush(self._commands, (command.t, next(self._order), command))
+
+    def watch(self, watcher: Watcher) -> None:
+        """Add a watcher, before it runs."""
+        self._watch.append(watcher)
 
     async def between(self, call: Callable[[], None]) -> None:
         """Run ``call`` in a thread while no batch is in the pipeline; the sensor goes on filling the channel."""
@@ -205,10 +211,11 @@ class Engine:
     async def _take(self) -> None:
         """Bring batches from the sensor to the channel."""
         async for batch in self.sensor.batches():
+            came_ns: int = getattr(self.sensor, "came_ns", 0)  # a device may know better when it came
             if self.sensor.live:
-                self.channel.offer(batch)
+                self.channel.offer(batch, came_ns)
             else:
-                await self.channel.put(batch)
+                await self.channel.put(batch, came_ns)
             if self.stopping:
                 break
 
@@ -227,6 +234,7 @@ class Engine:
     def _run(self, batch: Batch, came_ns: int, hand_over: Callable[..., None]) -> None:
         now = self.pipeline.now
         commands = [made for command in self._due(batch.stop) if (made := _in_time(command, now, batch.start))]
+        commands += self._mark(batch)
         with self._busy:
             outputs = self.pipeline(batch, commands)
         for watch in self._watch:

@@ -11,10 +11,10 @@ from typing import Any
 from spikestream.config import Config
 from spikestream.errors import ConfigError
 from spikestream.files.labels import LabelRow
+from spikestream.files.sound import is_sound
 from spikestream.sensors.base import Sensor, open_sensor, parse_uri
 from spikestream.sensors.guard import Guard
 from spikestream.sensors.record import Record, is_record
-from spikestream.sensors.wav import is_sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,20 @@ def sensor_of(job: Job, rows: Sequence[LabelRow]) -> Sensor:
     sounding = scheme == "file" and is_sound(location)
     if scheme == "file" and not recorded and not sounding:
         return open_sensor(config.sensor.uri, **_reading(job, rows, options))
-    if job.from_us is not None or job.to_us is not None:
-        raise ConfigError("only an event file can be cut with --from and --to", key="--from", value=job.from_us)
+    selection = {name: value for name in ("from_us", "to_us") if (value := getattr(job, name)) is not None}
+    if selection and not (sounding or scheme == "wav"):
+        text = "only a recording of events or a sound file can be cut with --from and --to"
+        raise ConfigError(text, key="--from", value=job.from_us)
     for key in ("format", "layout", "time"):
         if getattr(config.sensor, key) != getattr(Config().sensor, key):
             text = f"sensor.{key} is for recordings; options of a sensor go into its URI, as in blinker://?hz=5"
             raise ConfigError(text, key=f"sensor.{key}", value=getattr(config.sensor, key))
-    if sounding or scheme == "wav":
-        if job.record:
-            raise ConfigError("sound is not recorded", key="--record", remedy="replay the sound file again")
-        uri = f"wav:{location}" if sounding else config.sensor.uri
-        return open_sensor(uri, **({} if "length_us" in options else {"length_us": config.batch.length_us}))
+    if sounding or scheme in ("wav", "microphone"):
+        defaults: dict[str, Any] = {"length_us": config.batch.length_us}
+        if scheme == "microphone" and config.sensor.samplerate_hz:
+            defaults["samplerate_hz"] = config.sensor.samplerate_hz
+        chosen = {key: value for key, value in defaults.items() if key not in options}
+        return open_sensor(f"wav:{location}" if sounding else config.sensor.uri, **chosen, **selection)
     return Record(location) if recorded else open_sensor(config.sensor.uri)
 
 

@@ -3,8 +3,8 @@
 A record is a file of wire messages, as a subscriber would have got them. Before the first batch comes what the run
 started from: the configuration on ``record.config.stats``, on ``record.state.stats`` the memory the pipeline began with
 where it was not fresh, and on ``record.labels.stats`` what the accuracy was measured against. Then follow in stream
-order every batch on ``record.sensor.events`` and, before the batch it belongs to, every command on
-``record.commands.stats``. A gap is a batch that starts later than the last one stopped.
+order every batch on ``record.sensor.events`` or ``record.sensor.sound`` and, before the batch it belongs to, every
+command on ``record.commands.stats``. A gap is a batch that starts later than the last one stopped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 
 from spikestream.batch import Batch, Command, Sound
 from spikestream.config import Config, to_tables
-from spikestream.errors import ConfigError
 from spikestream.files.labels import LabelRow
 from spikestream.outputs.file import File
 from spikestream.service.hub import Hub
@@ -56,18 +55,16 @@ class Recorder:
 
     def __call__(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         """Write one batch and the commands that came with it."""
-        if isinstance(batch, Sound):
-            raise ConfigError("sound is not recorded", key="--record")
         if not self._begun:
             self._begin()
         for command in commands:
             values = {"command": type(command).__name__.lower(), **dataclasses.asdict(command)}
             self._tell("commands", values, command.t)
-        self._hub.publish("record.sensor.events", batch)
+        self._hub.publish(f"record.sensor.{'sound' if isinstance(batch, Sound) else 'events'}", batch)
 
     @property
     def rows(self) -> int:
-        """Return how many events are in the file, by the file's own count."""
+        """Return how many events or samples are in the file, by the file's own count."""
         return sum(flow.sent.rows for delivery in self._file.deliveries() for flow in delivery.flows.values())
 
     def _tell(self, what: str, values: Mapping[str, Any], t: int = 0) -> None:

@@ -13,18 +13,23 @@ import numpy as np
 from spikestream import checkpoint
 from spikestream.batch import Batch, Command, Label, Setting, Sound, Window, no_spikes
 from spikestream.config import build
-from spikestream.errors import SpikestreamError
+from spikestream.errors import ConfigError, SpikestreamError
 from spikestream.files.labels import LabelRow, read_labels
 from spikestream.outputs.base import open_output
 from spikestream.pipeline import Hop, Pipeline
+from spikestream.sensors.microphone import Microphone
 from spikestream.sensors.pace import Pace
 from spikestream.sensors.record import Record
 from spikestream.sensors.recording import Recording
+from spikestream.sensors.voice import Voice
 from spikestream.service.engine import Engine, OutputHash
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job, check, guarded, sensor_of
 from spikestream.service.record import Recorder
+from spikestream.service.record_wav import WavRecorder
 from spikestream.service.scoring import Scorer, commands_of, windows_of
+from spikestream.stages.carfac import Carfac
+from spikestream.stages.hear import Cochlea
 from spikestream.wire import POLICIES, Stats
 
 log = logging.getLogger(__name__)
@@ -34,16 +39,14 @@ PATIENCE_S = 10.0
 """How long a subscriber may take nothing, at the end, before it is given up."""
 
 
-def warm_up(hearing: bool = False) -> None:
-    """Load, or on a new machine compile, the network's and the cochlea's kernels: no batch shall wait for that."""
+def warm_up(ear: object = None) -> None:
+    """Load, or on a new machine compile, the kernels of the network and of the ear: no batch shall wait for that."""
     from spikestream.stages.network import Network
 
     network = Network(1, 1)
     network(no_spikes(0, network.tick_us))
-    if hearing:
-        from spikestream.stages.hear import Cochlea
-
-        Cochlea(8_000, 8)(Sound(0, 625, np.zeros((5, 1), np.float32)))
+    if isinstance(ear, Cochlea | Carfac):
+        type(ear)(8_000, 8)(Sound(0, 625, np.zeros((5, 1), np.float32)))
 
 
 class Session:
@@ -67,12 +70,14 @@ class Session:
         policies = POLICIES if job.blocking else tuple(policy for policy in POLICIES if policy != "block")
         outputs = [open_output(url) for url in config.publish.urls]
         self.hub = Hub(outputs, epoch=secrets.token_hex(8), policies=policies)
+        source = guarded(self.sensor, config.sensor.uri)
         self.engine = Engine(
             self.pipeline,
-            Pace(guarded(self.sensor, config.sensor.uri), config.sensor.speed),
+            source if source.live else Pace(source, config.sensor.speed),
             self.hub,
             name=config.publish.pipeline,
             commands=self._commands(),
+            mark=self._marker(),
             watch=[self.hash, self._score, *([self.recorder] if self.recorder else [])],
             on_outputs=on_outputs,
         )
@@ -168,6 +173,9 @@ class Session:
             lost = self._lost_before()
             decoded = self.sensor.events + lost["outside the sensor"]
             hops.insert(0, Hop("decoder to sensor", decoded, self.sensor.sent, dropped=lost))
+        if isinstance(self.sensor, Microphone):
+            lost, held = {"ring full": self.sensor.dropped}, self.sensor.held
+            hops.insert(0, Hop("device to sensor", self.sensor.captured, self.sensor.taken, dropped=lost, held=held))
         if self.recorder is not None:
             hops.append(Hop("pipeline to record", self.pipeline.taken, self.recorder.rows))
         return hops
@@ -231,7 +239,10 @@ class Session:
             checkpoint.restore(self.sensor.state, pipeline)
         return pipeline
 
-    def _open_recorder(self) -> Recorder:
+    def _open_recorder(self) -> Recorder | WavRecorder:
+        rate: int = getattr(self.sensor, "samplerate_hz", 0)
+        if rate and self.job.record.lower().endswith(".wav"):
+            return WavRecorder(self.job.record, rate, getattr(self.sensor, "pcm16", False))
         fresh = not self.job.model and not getattr(self.sensor, "state", b"")
         state = b"" if fresh else checkpoint.dumped(self.pipeline)
         return Recorder(self.job.record, self.pipeline.config, state, self.rows)
@@ -248,6 +259,15 @@ class Session:
         marked = config.readout.windows == "marked"
         commands = commands_of(self._windows(), mark=marked, teach=config.learn.enabled)
         return [*commands, *(command for command in recorded if not _teaches(command))]
+
+    def _marker(self) -> Callable[[Batch], Sequence[Command]]:
+        """Return what marks windows as the stream goes by; a record holds the marks already."""
+        if self.job.config.readout.windows != "voice" or isinstance(self.sensor, Record):
+            return lambda batch: ()
+        if not self.pipeline.config.sensor.samplerate_hz:
+            text = "voices are heard in sound, and this sensor gives events"
+            raise ConfigError(text, key="readout.windows", value="voice", allowed="grid, marked")
+        return Voice(self.pipeline.config.sensor.samplerate_hz)
 
     @property
     def _senses(self) -> str:
@@ -277,10 +297,14 @@ class Session:
             "realtime_factor": progress.realtime_factor(),
             "latency_ms": {"p50": progress.latency_ms(50), "p99": progress.latency_ms(99)},
         }
-        start = progress.start or 0
-        self.hub.publish(
-            f"{self.job.config.publish.pipeline}.engine.stats", Stats(start, max(start, progress.stop), values)
-        )
+        self._publish("engine.stats", values)
+        if isinstance(self.sensor, Microphone):
+            self._publish("sensor.stats", self.sensor.stats())
+
+    def _publish(self, topic: str, values: Mapping[str, Any]) -> None:
+        start = self.engine.progress.start or 0
+        stop = max(start, self.engine.progress.stop)
+        self.hub.publish(f"{self.job.config.publish.pipeline}.{topic}", Stats(start, stop, values))
 
 
 def _teaches(command: Command) -> bool:

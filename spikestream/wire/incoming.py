@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from spikestream import batch as flow
-from spikestream.batch import EVENT, SPIKE, Array, Decision, Decisions, Events, Spikes
+from spikestream.batch import EVENT, SPIKE, Array, Decision, Decisions, Events, Sound, Spikes
 from spikestream.errors import ClientError, SpikestreamError
 
 TIME_LIMIT = 2**62
 """Stream times beyond ± this many µs are refused, so that sums and differences of two fit int64."""
+MOST_CHANNELS = 1_024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Message:
     """What a subscriber gets. Arrays are read-only.
 
-    ``data`` is EVENT (n,), SPIKE (n,), a tuple of decisions, or a dict (stats, gap). A message about lost messages
-    (`lost`) has the first lost number as ``seq``, their count as ``n``, and no times: 0.
+    ``data`` is EVENT (n,), SPIKE (n,), float32 (n, channels), a tuple of decisions, or a dict (stats, gap). A message
+    about lost messages (`lost`) has the first lost number as ``seq``, their count as ``n``, and no times: 0.
     """
 
     kind: str
@@ -39,13 +40,15 @@ class Message:
         """Return whether this stands for messages that this subscriber lost."""
         return self.kind == "gap" and "from" in self.data
 
-    def batch(self) -> Events | Spikes | Decisions:
+    def batch(self) -> Events | Sound | Spikes | Decisions:
         """Return the content as it was published; raises `ClientError` for stats and gaps, which are no batches."""
         if self.kind == "events":
             return Events(self.start, self.stop, self.data, self.size)
         if self.kind == "spikes":
             t, axon = np.ascontiguousarray(self.data["t"]), np.ascontiguousarray(self.data["axon"])
             return Spikes(self.start, self.stop, t, axon)
+        if self.kind == "sound":
+            return Sound(self.start, self.stop, self.data)
         if self.kind == "decisions":
             return Decisions(self.start, self.stop, self.data)
         raise ClientError(f"a message of kind '{self.kind}' holds no batch")
@@ -106,6 +109,16 @@ def _spikes(fields: Mapping[str, Any], n: int) -> Array:
     return rows
 
 
+def _sound(fields: Mapping[str, Any], n: int) -> Array:
+    channels = fields.get("channels")
+    if type(channels) is not int or not 1 <= channels <= MOST_CHANNELS:
+        raise ClientError(f"sound without a number of channels from 1 to {MOST_CHANNELS:,}")
+    samples = _rows(fields, n, np.dtype(("<f4", (channels,))))
+    if not np.isfinite(samples).all():
+        raise ClientError("sound that is not finite")
+    return samples
+
+
 def _decisions(fields: Mapping[str, Any], n: int) -> tuple[Decision, ...]:
     rows = fields.get("d")
     if type(rows) is not list or len(rows) != n or not all(type(row) is dict for row in rows):
@@ -137,6 +150,7 @@ def _gap(fields: Mapping[str, Any], n: int) -> dict[str, Any]:
 DECODERS: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
     "events": _events,
     "spikes": _spikes,
+    "sound": _sound,
     "decisions": _decisions,
     "stats": _stats,
     "gap": _gap,

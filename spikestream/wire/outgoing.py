@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from spikestream import batch as flow
-from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Spikes
+from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Sound, Spikes
 from spikestream.errors import SpikestreamError
 from spikestream.wire.frames import MAX_FRAME, MAX_FRAME_EVER, frame
 
@@ -46,12 +46,19 @@ class Stats:
         return 0
 
 
-Payload: TypeAlias = Events | Spikes | Decisions | Stats | Gap
-_KINDS: dict[type, str] = {Events: "events", Spikes: "spikes", Decisions: "decisions", Stats: "stats", Gap: "gap"}
+Payload: TypeAlias = Events | Sound | Spikes | Decisions | Stats | Gap
+_KINDS: dict[type, str] = {
+    Events: "events",
+    Sound: "sound",
+    Spikes: "spikes",
+    Decisions: "decisions",
+    Stats: "stats",
+    Gap: "gap",
+}
 
 
 def kind_of(batch: Payload) -> str:
-    """Return the kind under which a batch is published; raises `SpikestreamError` where it never is (sound)."""
+    """Return the kind under which a batch is published; raises `SpikestreamError` where it never is."""
     try:
         return _KINDS[type(batch)]
     except KeyError:
@@ -96,6 +103,8 @@ def _tail(batch: Payload) -> dict[str, Any]:
         rows = np.empty(len(batch), SPIKE)
         rows["t"], rows["axon"] = batch.t, batch.axon
         return {"d": rows.tobytes()}
+    if isinstance(batch, Sound):
+        return {"d": batch.samples.astype("<f4", copy=False).tobytes(), "channels": batch.samples.shape[1]}
     if isinstance(batch, Decisions):
         return {"d": [_row(decision) for decision in batch.rows]}
     return {"d": dict(batch.values)} if isinstance(batch, Stats) else {"why": batch.why}
@@ -123,6 +132,9 @@ def pieces(batch: Payload, max_frame: int = MAX_FRAME, ever: int = MAX_FRAME_EVE
     Nearly always that is the batch itself, and 0. Rows of one single µs stay together, in a frame of up to ``ever``
     bytes; what does not even fit that is left out.
     """
+    if isinstance(batch, Sound):
+        yield from ((piece, 0) for piece in _pieces_of_sound(batch, max_frame - _HEAD))
+        return
     while not isinstance(batch, Stats | Gap):
         most, hardly = ((limit - _HEAD) // _row_bytes(batch) for limit in (max_frame, ever))
         if len(batch) <= most:
@@ -137,6 +149,17 @@ def pieces(batch: Payload, max_frame: int = MAX_FRAME, ever: int = MAX_FRAME_EVE
         if not len(batch) and batch.start == batch.stop:
             return
     yield batch, 0
+
+
+def _pieces_of_sound(batch: Sound, most_bytes: int) -> Iterator[Sound]:
+    """Yield the sound in pieces of so many bytes; each stops at the time its last sample does."""
+    n, most = len(batch), max(1, most_bytes // (4 * batch.samples.shape[1]))
+    start = batch.start
+    for at in range(most, n, most):
+        stop = batch.start + at * (batch.stop - batch.start) // n
+        yield Sound(start, stop, batch.samples[at - most : at])
+        start = stop
+    yield Sound(start, batch.stop, batch.samples[(max(n, 1) - 1) // most * most :])
 
 
 def _first(batch: Events | Spikes | Decisions, rows: int) -> Events | Spikes | Decisions:

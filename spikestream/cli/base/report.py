@@ -9,7 +9,14 @@ from spikestream.cli.base import Console
 from spikestream.units import show_us
 
 if TYPE_CHECKING:
+    from spikestream.batch import Decision
     from spikestream.service.session import Session
+
+
+def line_of(decision: Decision, start: int) -> str:
+    """Return a decision as a line, its time counted from ``start`` µs."""
+    at = f"{(decision.stop - start) / 1e6:9.3f} s"
+    return f"{at}  {decision.label or 'unknown':12} {decision.confidence:5.0%}  {decision.evidence:4.0f} spikes"
 
 
 def say_if_cold(console: Console) -> None:

@@ -1,0 +1,29 @@
+"""What the verbs that run a pipeline make of their options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+
+def tables_of_model(path: str) -> dict[str, Any]:
+    """Return the tables that a model was made with, without what belongs to the sensor and the run it came from.
+
+    The sample rate stays: an axon at another one would be another frequency.
+    """
+    from spikestream.checkpoint import config_of
+
+    tables = asdict(config_of(path))
+    kept = {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
+    kept["sensor"] = {"samplerate_hz": tables["sensor"]["samplerate_hz"]}
+    # Its windows were those of the labels it was trained with.
+    kept["readout"] = {key: value for key, value in kept["readout"].items() if key != "windows"}
+    return kept
+
+
+def says_windows(path: str | None, sets: Sequence[str]) -> bool:
+    """Return whether a configuration file or a setting chose the windows itself."""
+    from spikestream.config import read_config
+
+    return read_config(path, sets, base={"readout": {"windows": "unset"}}).readout.windows != "unset"

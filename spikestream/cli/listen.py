@@ -1,0 +1,204 @@
+"""``spikestream listen``: a microphone into spikes, a picture of them in the terminal, and decisions."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, run_until_signalled
+from spikestream.cli.base.report import line_of, report, say_if_cold
+from spikestream.cli.base.settings import says_windows, tables_of_model
+from spikestream.units import duration_us, show_us
+
+if TYPE_CHECKING:
+    from spikestream.batch import Batch
+    from spikestream.cli.base.ear import Ear
+    from spikestream.config import Config
+    from spikestream.service.session import Session
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options of the verb."""
+    made = argparse.ArgumentParser(
+        prog="spikestream listen",
+        description=__doc__,
+        epilog="Ctrl-C ends it: what was heard is run, published and saved. A window is what stands out of the noise "
+        "until it has been quiet for a fifth of a second; readout.windows=grid decides by the clock instead.",
+    )
+    add = made.add_argument
+    add("--devices", action="store_true", help="list what can be recorded from, and end")
+    add(
+        "--device",
+        default="",
+        metavar="NAME",
+        help="a device's number, or a part of its name; the default one if unset",
+    )
+    add("--rate", type=int, metavar="HZ", help="samples a second, 8000 to 96000 (default 16000)")
+    add("--channels", type=int, default=1, metavar="N", help="channels to record; a single ear hears their mean")
+    add("--for", dest="for_", metavar="TIME", help="end after so much sound: 10s, 2min")
+    add("--config", metavar="FILE", help="TOML configuration")
+    add("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="e.g. hear.bands=32")
+    add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
+    add("--learn", action=argparse.BooleanOptionalAction, default=None, help="learn while running (default), or freeze")
+    add(
+        "--publish", action="append", default=[], metavar="URL", help="tcp://127.0.0.1:7077 or unix:///path; repeatable"
+    )
+    add("--save", metavar="FILE", help="save the model at the end")
+    add(
+        "--record",
+        metavar="FILE",
+        help="record what was heard: replay FILE gives the identical result; as .wav, the samples alone",
+    )
+    add("--json", action="store_true", help="print one JSON object at the end, nothing else")
+    add("--jsonl", action="store_true", help="print each decision as a JSON line, and the JSON object last")
+    add("--strict", action="store_true", help="exit with 7 if anything was lost on the way to anyone")
+    add_quiet(made)
+    return made
+
+
+def configure(options: argparse.Namespace) -> Config:
+    """Return what the options amount to: defaults, then model, file, --set, and the other options on top."""
+    from spikestream.config import read_config, with_value
+
+    base = tables_of_model(options.model) if options.model else {}
+    config = read_config(options.config, options.sets, base=base)
+    uri = config.sensor.uri if config.sensor.uri.startswith("microphone:") and not options.device else ""
+    config = with_value(config, "sensor", uri=uri or f"microphone://{options.device}?channels={options.channels}")
+    if options.rate is not None:
+        config = with_value(config, "sensor", samplerate_hz=options.rate)
+    if options.learn is not None:
+        config = with_value(config, "learn", enabled=options.learn)
+    if options.publish:
+        config = with_value(config, "publish", urls=tuple(options.publish))
+    if not says_windows(options.config, options.sets):
+        config = with_value(config, "readout", windows="voice")
+    return config
+
+
+def run(options: argparse.Namespace) -> int:
+    """Listen until told to stop, and return the exit code."""
+    from spikestream.service.job import Job
+    from spikestream.service.session import Session, warm_up
+
+    console = Console(options.quiet)
+    if options.devices:
+        return _list(console, options.json)
+    job = Job(
+        configure(options),
+        model=options.model or "",
+        save=options.save or "",
+        record=options.record or "",
+        blocking=False,
+    )
+    shown = _Shown(console, options)
+    session = shown.session = Session(job, on_outputs=shown.outputs)
+    shown.watch()
+    say_if_cold(console)
+    warm_up(session.pipeline.stages["hear"])
+    try:
+        signalled = run_until_signalled(shown.run(), session.stop)
+    finally:
+        shown.end()
+    if options.strict and (session.lost() or session.problems()):
+        console.log("error: data was lost, see the ledger")
+        return LOST
+    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
+
+
+def _list(console: Console, as_json: bool) -> int:
+    """Print the devices that can be recorded from; the default one has a star."""
+    from spikestream.sensors.microphone import devices
+
+    found = devices()
+    for one in found:
+        if as_json:
+            console.json(asdict(one))
+        else:
+            star = "*" if one.default else " "
+            console.out(
+                f"{one.number:3}{star} {one.name}, {one.host}, {one.channels} channels, {one.samplerate_hz:g} Hz"
+            )
+    if not found:
+        console.log("there is nothing to record from")
+    return 0
+
+
+class _Shown:
+    """What the listener sees while it runs, and at the end."""
+
+    def __init__(self, console: Console, options: argparse.Namespace) -> None:
+        self.console, self.options = console, options
+        self.session: Session
+        self.ear: Ear | None = None
+        self.begun = False
+        self.limit_us = duration_us(options.for_) if options.for_ else None
+
+    def watch(self) -> None:
+        """Draw, where somebody looks."""
+        from spikestream.cli.base.cochleagram import shades_for
+        from spikestream.cli.base.ear import Ear
+
+        if not sys.stderr.isatty() or self.options.quiet:
+            return
+        centres: Any = getattr(self.session.pipeline.stages["hear"], "centres_hz", None)
+        if centres is not None:
+            width = shutil.get_terminal_size().columns
+            self.ear = Ear(centres, width, shades_for(sys.stderr.encoding))
+            self.session.engine.watch(self.ear)
+
+    async def run(self) -> None:
+        import asyncio
+
+        saying = asyncio.create_task(self._say_where())
+        try:
+            await self.session.run()
+        finally:
+            saying.cancel()
+
+    async def _say_where(self) -> None:
+        await self.session.started.wait()
+        for output in self.session.hub.outputs:
+            self.console.log(f"publishing at {output.url}")
+
+    def outputs(self, outputs: Mapping[str, Batch]) -> None:
+        """Print what has become known with one batch."""
+        from spikestream.batch import Decisions
+
+        if not self.begun:  # a device may take two seconds for its first word
+            self.begun = True
+            self.console.log(f"listening to {getattr(self.session.sensor, 'device', 'the microphone')}, Ctrl-C ends")
+        while self.ear is not None and self.ear.lines:
+            self.console.log(self.ear.lines.popleft())
+        progress, made = self.session.engine.progress, outputs["readout"]
+        if isinstance(made, Decisions) and not self.options.json:
+            for row in made.rows:
+                if self.options.jsonl:
+                    self.console.json({**asdict(row), "scores": dict(row.scores)})
+                else:
+                    self.console.out(f"{line_of(row, progress.start or 0)}  in {show_us(row.stop - row.start)}")
+        over = self.limit_us is not None and progress.stop - (progress.start or 0) >= self.limit_us
+        if over or self.console.broken:
+            self.session.stop()
+
+    def end(self) -> None:
+        """Tell what went wrong with the device, then the result."""
+        sensor = self.session.sensor
+        stats: Mapping[str, Any] = getattr(sensor, "stats", dict)()
+        for key, text in (
+            ("dropped", "samples found no room: the machine was busy for too long"),
+            ("overflows", "times PortAudio said that samples were lost before they came here"),
+            ("vanished", "times the device went away"),
+        ):
+            if stats.get(key):
+                self.console.log(f"warning: {stats[key]:,} {text}")
+        if self.session.engine.progress.start is None:
+            return  # it never began: the error says why
+        summary = self.session.summary()
+        if self.options.json or self.options.jsonl:
+            self.console.json(summary)
+        else:
+            self.console.out(report(summary, self.session))

@@ -1,0 +1,342 @@
+"""A live microphone: PortAudio's callback fills a ring, the event loop empties it, and not a sample is lost unseen.
+
+Stream time is the count of samples (see `spikestream.sensors.base.capture`). A device that goes away is looked for
+again; the time it was gone is a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import itertools
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from time import monotonic_ns
+from typing import Any
+
+from spikestream.batch import Array, Sound
+from spikestream.errors import ConfigError, DeviceError, SpikestreamError
+from spikestream.sensors.base.capture import Capture
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+SILENT_S = 5.0
+"""A device that says nothing for so long, not even silence, is taken for gone."""
+PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
+"""Between tries to open it again; the last one stays."""
+MOST_CHANNELS = 64
+INSTALL = "apt install libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS)"
+LIST = "spikestream listen --devices lists what there is"
+
+_open: set[object] = set()
+"""Microphones that are open: PortAudio looks for new devices only while there is none."""
+_say_nothing = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)(
+    lambda *told: None
+)
+"""Given to ALSA, which prints a page of errors of its own on a machine without sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Something to record from: ``number`` and ``name`` both name it; ``samplerate_hz`` is its own."""
+
+    number: int
+    name: str
+    host: str
+    channels: int
+    samplerate_hz: float
+    default: bool
+
+
+class Microphone:
+    """A microphone in batches of about ``length_us`` µs, ``location`` a device's number or a part of its name.
+
+    ``samplerate_hz`` 8,000 to 96,000: where the device lacks it, its own rate is resampled. Counts of the device's
+    samples: ``captured == taken + dropped + held``. Raises `ConfigError`, and `DeviceError` where there is no such
+    device; one that goes away later is waited for.
+    """
+
+    live = True
+    size = None
+
+    def __init__(
+        self,
+        location: str = "",
+        *,
+        samplerate_hz: int | str = 16_000,
+        channels: int | str = 1,
+        length_us: int | str = 10_000,
+    ) -> None:
+        self.location = location.strip("/")
+        self.samplerate_hz = _whole("samplerate_hz", samplerate_hz, 8_000, 96_000)
+        self.channels = _whole("channels", channels, 1, MOST_CHANNELS)
+        self._length_us = _whole("length_us", length_us, 1_000, 1_000_000)
+        self.sent = 0
+        self.came_ns = 0  # when the first sample of the last batch was there, on the monotonic clock
+        self.vanished = 0
+        self.connected = False
+        self._device = _find(self.location, self.channels)
+        self._capture = Capture(self._rate_hz(), self.samplerate_hz, self.channels)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self._stream: Any = None
+        self._ended = False
+
+    @property
+    def captured(self) -> int:
+        """Return the samples the device gave, as the callback counts them."""
+        return self._capture.ring.captured
+
+    @property
+    def taken(self) -> int:
+        """Return the samples taken from the ring, as the reader counts them."""
+        return self._capture.ring.read
+
+    @property
+    def dropped(self) -> int:
+        """Return the samples that found no room in the ring."""
+        return self._capture.ring.dropped
+
+    @property
+    def held(self) -> int:
+        """Return the samples that wait in the ring."""
+        return self._capture.ring.waiting
+
+    @property
+    def device(self) -> str:
+        """Return the name of the device."""
+        return self._device.name
+
+    @property
+    def pcm16(self) -> bool:
+        """Return whether every sample is a whole number of 1/32768: nothing was resampled."""
+        return self._capture.pcm16
+
+    def stats(self) -> dict[str, Any]:
+        """Return its figures as they are published; drift: by how many millionths the device's clock runs fast."""
+        drift = self._capture.drift
+        return {
+            "device": self._device.name,
+            "connected": self.connected,
+            "device_rate_hz": self._capture.rate_hz,
+            "captured": self.captured,
+            "dropped": self.dropped,
+            "overflows": self._capture.overflows,
+            "vanished": self.vanished,
+            "gaps_us": self._capture.lost_us,
+            "drift_ppm": drift.ppm,
+            "behind_ms": drift.behind_ms,
+        }
+
+    async def batches(self, start: int = 0) -> AsyncIterator[Sound]:
+        """Yield the sound from now on, the first sample at ``start`` µs."""
+        self._loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        self._capture.start_at(start)
+        looking = self._loop.create_task(self._look())
+        try:
+            await self._off_loop(self._start)
+            while True:
+                await self._said_something()
+                gone = self._gone()
+                if gone:
+                    self._close()
+                for sound, came_ns in self._capture.end_run() if gone else self._capture.drain():
+                    self.came_ns = came_ns
+                    self.sent += len(sound)
+                    yield sound
+                if gone:
+                    await self._reconnect()
+        finally:
+            looking.cancel()
+            self._close()
+
+    # The device's side.
+
+    def _heard(self, block: Array, frames: int, times: Any, status: Any) -> None:
+        """Take a block from PortAudio, in its own thread."""
+        self._capture.heard(block, monotonic_ns(), bool(status.input_overflow))
+        self._wake()
+
+    def _finished(self) -> None:
+        """Hear that the stream has ended, from PortAudio."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._news.set)
+
+    def _start(self) -> None:
+        """Open the device and let it run; raises `DeviceError`."""
+        audio = _portaudio()
+        rate = self._rate_hz()
+        self._capture.begin_run(rate, monotonic_ns())
+        self._ended = False
+        _open.add(self)
+        with _told(audio, self._device.name):
+            self._stream = audio.InputStream(
+                device=self._device.number,
+                samplerate=rate,
+                channels=self.channels,
+                dtype="int16",
+                blocksize=self._length_us * rate // 1_000_000,
+                latency="low",
+                callback=self._heard,
+                finished_callback=self._finished,
+            )
+            self._stream.start()
+        self.connected = True
+
+    def _close(self) -> None:
+        """Let go of the device."""
+        stream, self._stream = self._stream, None
+        self.connected = False
+        if stream is not None:
+            with suppress(Exception):  # of a device that is gone PortAudio complains once more
+                stream.close(ignore_errors=True)
+        _open.discard(self)
+
+    def _rate_hz(self) -> int:
+        """Return the rate to open the device with: the one asked for, or its own where it lacks that."""
+        audio = _portaudio()
+        asked = {"device": self._device.number, "channels": self.channels, "dtype": "int16"}
+        try:
+            audio.check_input_settings(samplerate=self.samplerate_hz, **asked)
+            return self.samplerate_hz
+        except audio.PortAudioError:
+            own = round(self._device.samplerate_hz)
+        with _told(audio, self._device.name):
+            audio.check_input_settings(samplerate=own, **asked)
+        return own
+
+    # The event loop's side.
+
+    async def _said_something(self) -> None:
+        await self._news.wait()
+        self._news.clear()
+
+    async def _look(self) -> None:
+        """Wake the reader now and then, to see whether the device still says anything."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._news.set()
+
+    def _gone(self) -> bool:
+        return self._ended or monotonic_ns() - self._capture.last[1] > SILENT_S * 1e9
+
+    async def _reconnect(self) -> None:
+        """Return when the device is back and says something, or has gone once more, which the caller will see."""
+        self.vanished += 1
+        log.warning("%s has gone: looking for it", self._device.name)
+        for tries in itertools.count():
+            await asyncio.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+            try:
+                await self._off_loop(self._start_again)
+                break
+            except DeviceError as error:
+                self._close()
+                log.info("%s is not back: %s", self._device.name, error.what)
+        while not self._capture.begun and not self._gone():
+            await self._said_something()
+        self._capture.bridge()
+        self._news.set()
+        log.warning("%s is back", self._device.name)
+
+    def _start_again(self) -> None:
+        """Find the device again, which may have another number now, and start it."""
+        self._device = _find(self.location, self.channels)
+        self._start()
+
+    async def _off_loop(self, call: Callable[[], None]) -> None:
+        """Do what may take a second in a thread; where this is cancelled, wait for it all the same."""
+        working = asyncio.ensure_future(asyncio.to_thread(call))
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            with suppress(SpikestreamError):
+                await working
+            raise
+
+
+def devices() -> list[Device]:
+    """Return what can be recorded from here; raises `DeviceError` where PortAudio is missing."""
+    audio = _portaudio()
+    with _told(audio, "PortAudio"):
+        if not _open:  # it looks for devices only when it starts
+            audio._terminate()
+            audio._initialize()
+        hosts = [host["name"] for host in audio.query_hostapis()]
+        found = list(enumerate(audio.query_devices()))
+        default = audio.default.device[0]
+        if default < 0 and hosts:
+            default = audio.query_hostapis(audio.default.hostapi)["default_input_device"]
+    return [
+        Device(
+            number,
+            one["name"],
+            hosts[one["hostapi"]],
+            one["max_input_channels"],
+            one["default_samplerate"],
+            number == default,
+        )
+        for number, one in found
+        if one["max_input_channels"] > 0
+    ]
+
+
+def _find(wanted: str, channels: int) -> Device:
+    """Return the device of a number or a part of a name, the default one for ""; raises `DeviceError`."""
+    found = devices()
+    if not found:
+        text = "there is no microphone: PortAudio knows no device to record from"
+        raise DeviceError(text, remedy=f"plug one in, or start the sound server; {LIST}")
+    if not wanted:
+        fitting = [one for one in found if one.default] or found[:1]
+    elif wanted.isdecimal():
+        fitting = [one for one in found if one.number == int(wanted)]
+    else:
+        fitting = [one for one in found if wanted.lower() in f"{one.name}, {one.host}".lower()]
+        fitting = [one for one in fitting if one.name.lower() == wanted.lower()] or fitting
+    listed = [f"{one.number:3}  {one.name}, {one.channels} channels" for one in fitting or found]
+    if len(fitting) != 1:
+        text = f"{'several microphones are' if fitting else 'no microphone is'} called '{wanted}'"
+        raise DeviceError(text, details=listed, remedy="choose one by its number")
+    if fitting[0].channels < channels:
+        raise DeviceError(f"{fitting[0].name} has {fitting[0].channels} channels, not {channels}", remedy=LIST)
+    return fitting[0]
+
+
+def _portaudio() -> Any:
+    """Return the module sounddevice; raises `DeviceError` where PortAudio is missing."""
+    with suppress(OSError, AttributeError):  # there is no ALSA, and nothing to be hushed
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_say_nothing)
+    try:
+        import sounddevice
+    except OSError as error:
+        raise DeviceError(f"PortAudio, which microphones need, is missing: {error}", remedy=INSTALL) from error
+    return sounddevice
+
+
+@contextmanager
+def _told(audio: Any, name: str) -> Iterator[None]:
+    """Turn what PortAudio raises into `DeviceError`."""
+    try:
+        yield
+    except (audio.PortAudioError, ValueError) as error:
+        raise DeviceError(f"{name} cannot be opened: {error.args[0] if error.args else error}", remedy=LIST) from error
+
+
+def _whole(name: str, value: int | str, least: int, most: int) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise ConfigError(
+            f"{name} = {value!r} is out of range", key=name, value=value, allowed=f"{least:,} to {most:,}"
+        )
+    return number
