@@ -8,6 +8,8 @@ quietest of late: down at once, up by `RISE_DB_S`. A frame is voiced where it is
 
 from __future__ import annotations
 
+from math import log10
+
 import numpy as np
 
 from spikestream.batch import Array, Batch, Sound, Window
@@ -20,14 +22,15 @@ AGAIN_US = 50_000
 """A window is continued so often at most: each mark cuts a batch in two."""
 LONGEST_US = 5_000_000
 FULL_SCALE_DB = 100.0
-SILENT_DB = -200.0
+LEAST_POWER = 1e-30
 
 
-def level_db(samples: Array) -> Array:
-    """Return the level in dB of each row of ``samples`` (…, n), of which a full-scale sine has 100."""
-    power = 2 * np.square(samples, dtype=np.float64).mean(axis=-1)
-    level: Array = FULL_SCALE_DB + 10 * np.log10(np.maximum(power, 10 ** ((SILENT_DB - FULL_SCALE_DB) / 10)))
-    return level
+def levels_db(frames: Array) -> list[float]:
+    """Return the level in dB of each row of ``frames`` (k, n) float32, of which a full-scale sine has 100."""
+    squares = frames.astype(np.float64)
+    squares *= squares
+    scale = 2 / max(1, frames.shape[1])
+    return [FULL_SCALE_DB + 10 * log10(max(scale * power, LEAST_POWER)) for power in squares.sum(axis=1).tolist()]
 
 
 class Voice:
@@ -49,15 +52,15 @@ class Voice:
         if self._now is None or batch.start != self._now:
             self._origin, self._heard, self._rest = batch.start, 0, self._rest[:0]
         self._now = batch.stop
-        mono = batch.samples.mean(axis=1, dtype=np.float32)
-        waiting = np.concatenate([self._rest, mono])
+        mono = batch.samples[:, 0] if batch.samples.shape[1] == 1 else batch.samples.mean(axis=1, dtype=np.float32)
+        waiting = np.concatenate([self._rest, mono]) if len(self._rest) else mono
         whole = len(waiting) // self._frame
-        self._rest = waiting[whole * self._frame :]
+        self._rest = waiting[whole * self._frame :].copy()
         marks = []
-        for level in level_db(waiting[: whole * self._frame].reshape(whole, self._frame)):
+        for level in levels_db(waiting[: whole * self._frame].reshape(whole, self._frame)):
             self._heard += self._frame
             ends = min(self._origin + self._heard * 1_000_000 // self._rate, batch.stop)
-            if self._voiced(float(level)) and (mark := self._mark(ends)) is not None:
+            if self._voiced(level) and (mark := self._mark(ends)) is not None:
                 marks.append(mark)
         return marks
 

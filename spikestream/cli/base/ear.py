@@ -9,7 +9,7 @@ import numpy as np
 
 from spikestream.batch import Array, Batch, Command, Sound, Spikes, Window
 from spikestream.cli.base.cochleagram import ASCII, pooled
-from spikestream.sensors.voice import level_db
+from spikestream.sensors.voice import levels_db
 
 LINE_US = 100_000
 BAR = 10
@@ -42,7 +42,8 @@ class Ear:
             if isinstance(command, Window):
                 self._voiced_until = command.stop
         if isinstance(batch, Sound) and len(batch):
-            self._power += 10 ** (float(level_db(batch.samples.T.reshape(-1))) / 10) * len(batch)
+            (level,) = levels_db(batch.samples.reshape(1, -1))
+            self._power += 10 ** (level / 10) * len(batch)
             self._samples += len(batch)
         spikes = outputs["hear"]
         if isinstance(spikes, Spikes):
