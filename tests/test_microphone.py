@@ -89,6 +89,9 @@ def test_what_is_played_is_captured_to_the_sample_and_replays_to_the_bit(sound_s
 
     again = replay_json(record, "--speed", "max")
     assert {key: again[key] for key in SAME} == {key: live[key] for key in SAME}
+    told = spikestream("convert", record, tmp_path / "heard.wav").stdout
+    assert f"{len(captured):,} samples" in told
+    assert np.array_equal(soundfile.read(tmp_path / "heard.wav", dtype="int16")[0], captured)
     assert live["decisions"] >= 6
     assert len(ear.stdout.splitlines()) == live["decisions"] + 1
 

@@ -26,8 +26,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the options of the verb."""
     made = argparse.ArgumentParser(prog="spikestream convert", description=__doc__)
     add = made.add_argument
-    add("source", metavar="SRC", help="a recording of events, - for stdin, or a sound file")
-    add("target", metavar="OUT", help="its suffix says what is written: .npz of sound, else a format of events")
+    add("source", metavar="SRC", help="a recording of events, - for stdin, a sound file, or a record of sound")
+    add("target", metavar="OUT", help="its suffix says what: .npz of sound, .wav of a record, else a format of events")
     add("--from", dest="from_", metavar="TIME", help="begin there: 1.5s, 200ms, 00:01:02, from the start on")
     add("--to", metavar="TIME", help="end there")
     add("--partial", action="store_true", help="of a damaged file, keep what comes before the damage")
@@ -45,9 +45,15 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> int:
     """Convert one file, and tell what was written."""
     from spikestream.files.sound import is_sound
+    from spikestream.sensors.record import is_record
 
     work = _Work(options)
-    told = work.sound() if not options.format and is_sound(options.source) else work.events()
+    if options.format:
+        told = work.events()
+    elif is_record(options.source):
+        told = work.record()
+    else:
+        told = work.sound() if is_sound(options.source) else work.events()
     work.console.clear()
     for warning in work.warnings:
         work.console.log(f"warning: {warning}")
@@ -91,6 +97,34 @@ class _Work:
         shown = self._shown(self._accepted(sounds), length_us)
         count = write_spikes(options.target, heard(cochlea, shown), facts)
         return f"{count:,} spikes of {facts['bands']} bands, {facts['fibres']} fibres each"
+
+    def record(self) -> str:
+        """Write the sound of a record, a gap as silence, and return how much it is."""
+        import asyncio
+
+        from spikestream.sensors.record import Record
+        from spikestream.service.record_wav import WavRecorder, is_pcm16
+
+        options, record = self.options, Record(self.options.source)
+        _refuse(options, "a record", "from_", "to", "bands", "sets", "sensor", "size", "time", "as_", "partial")
+        if Path(options.target).suffix.lower() != ".wav" or not record.samplerate_hz:
+            text = f"a record is not written to '{Path(options.target).suffix or options.target}'"
+            raise ConfigError(
+                text, key="OUT", value=options.target, allowed=".wav, the sound of a record that has some"
+            )
+
+        async def write() -> int:
+            pcm16 = all([is_pcm16(batch) async for batch in record.batches()])
+            recorder = WavRecorder(options.target, record.samplerate_hz, pcm16)
+            try:
+                async for batch in record.batches():
+                    recorder(batch, [], {})
+            finally:
+                await recorder.aclose()
+            return recorder.rows
+
+        samples = asyncio.run(write())
+        return f"{samples:,} samples, {show_us(samples * 1_000_000 // record.samplerate_hz)}"
 
     def events(self) -> str:
         """Write a recording of events in another format, and return how many they are."""
@@ -177,6 +211,6 @@ def _same(source: str, target: str) -> bool:
 def _refuse(options: argparse.Namespace, what: str, *names: str) -> None:
     """Raise `ConfigError` for an option that means nothing here."""
     for name in names:
-        if getattr(options, name) not in (None, []):
-            option = {"sets": "--set", "as_": "--as"}.get(name, f"--{name}")
+        if getattr(options, name) not in (None, [], False):
+            option = {"sets": "--set", "as_": "--as", "from_": "--from"}.get(name, f"--{name}")
             raise ConfigError(f"{option} is not for {what}", key=option, value=getattr(options, name))

@@ -29,6 +29,14 @@ SILENCE = 1 << 16
 """Samples of silence written at once."""
 
 
+def is_pcm16(batch: Batch) -> bool:
+    """Return whether all samples of a batch are whole numbers of 1/32768 that 16 bits hold."""
+    if not isinstance(batch, Sound):
+        return False
+    scaled = batch.samples * np.float32(32_768)
+    return bool(np.all((scaled == np.rint(scaled)) & (scaled >= -32_768) & (scaled < 32_768)))
+
+
 class WavRecorder:
     """Writes ``path``, which appears under its name when it is complete; a watcher of the engine.
 
