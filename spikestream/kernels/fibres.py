@@ -8,7 +8,8 @@ Order inside one sample: leak and drive, refractory, fire; the fibres one after 
 ``drive x``: what stays below ``threshold / drive`` makes no spike. The fibres of a band differ in threshold: together
 they cover levels that one alone would saturate at. An axon is ``fibre * bands + band``.
 
-These are the fibres of `spikestream.kernels.cochlea`, which has them fused with its hair cells; here they stand alone.
+These are the fibres of the cochlea (`spikestream.kernels.nerve`, which is faster and tied to its bank); here they stand
+alone, for any ear.
 
 Source: fibre classes by threshold after Liberman, J. Acoust. Soc. Am. 63 (1978).
 """

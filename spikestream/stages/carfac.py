@@ -97,6 +97,7 @@ class Carfac(Ear):
 
     def _hear(self, samples: Array) -> tuple[Array, Array]:
         numbers, axons = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+        samples = np.clip(samples, -1, 1)
         for at in range(0, len(samples), BLOCK):
             part = samples[at : at + BLOCK, np.newaxis]
             bm, nap = self._bm[: len(part)], self._nap[: len(part)]
@@ -104,7 +105,7 @@ class Carfac(Ear):
             done = 0
             while done < len(part):
                 count, done = self._fibres.run(self._rates, self._nerves, nap[:, 0], self._out, done)
-                numbers.append(self._out[0][:count].astype(np.int64) + at)
+                numbers.append(self._out[0][:count].astype(np.int64) + (self._heard + at))
                 axons.append(self._out[1][:count].copy())
         return np.concatenate(numbers), np.concatenate(axons)
 

@@ -243,7 +243,7 @@ def test_odd_options_are_a_config_error(options):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("right.v", np.nan),
+        ("right.flat", np.nan),
         ("left.heard", -1),
         ("left.recent.band", 63),
         ("right.recent.band", -1),
