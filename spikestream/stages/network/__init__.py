@@ -7,62 +7,34 @@ stamped with its last microsecond; what a batch leaves of a tick waits for the n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 import numpy as np
 
 from spikestream.batch import Array, Batch, Command, Setting, Spikes, concat, first_at, no_spikes
-from spikestream.errors import ConfigError, ModelError, SpikestreamError, nearest
+from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.stages.base import Account, State, take_over
+from spikestream.stages.network.kinds import absurd, kind_of, params_of, weights_of
 
-if TYPE_CHECKING:
-    from spikestream.kernels import lif_stdp
-
-NEURONS = ("lif",)
-RULES = ("stdp", "none")
 NO_TICK = -(2**62)
 LATEST = 2**62
 """No stamp, µs, and no tick lies beyond."""
 AT_ONCE = 1 << 16
-"""Ticks in one call of the kernel, which needs room for a spike of each."""
-MOST = 1e15
-"""No option is larger: in ticks it has to fit an int64."""
-MOST_TICKS = 1_000_000
-"""Of ``tau_plus_ms``: the traces are a table of 14 times as many."""
-
-
-def _params(options: Mapping[str, Any]) -> lif_stdp.Params:
-    from spikestream.kernels import lif_stdp
-
-    known = [field.name for field in fields(lif_stdp.Params)]
-    for key, value in options.items():
-        if key not in known:
-            raise ConfigError(f"unknown network option '{key}'", key=key, value=value, nearest=nearest(key, known))
-        kind = int if key == "seed" else int | float
-        if isinstance(value, bool) or not isinstance(value, kind) or not abs(value) <= MOST:
-            text = f"network option {key} = {value!r} is not a number"
-            raise ConfigError(text, key=key, value=value, allowed=f"numbers up to {MOST:g}")
-    params = replace(lif_stdp.Params(), **options)
-    for key in ("tau_m_ms", "tau_theta_ms", "tau_plus_ms", "w_norm", "w_max", "wins_half"):
-        if np.float32(getattr(params, key)) <= 0:  # as the kernel sees it
-            raise ConfigError(f"{key} = {getattr(params, key)} is out of range", key=key, allowed="numbers above 0")
-    for key in ("tau_refrac_ms", "inhibition", "v_floor", "theta_plus", "rate_start", "rate_end", "seed"):
-        if getattr(params, key) < 0:
-            raise ConfigError(f"{key} = {getattr(params, key)} is out of range", key=key, allowed="numbers from 0 on")
-    if params.v_reset >= params.v_thresh:
-        raise ConfigError("v_reset must lie below v_thresh", key="v_reset", value=params.v_reset)
-    return params
+"""Most ticks in one call of the kernel, which needs room for all spikes that these may bring,"""
+ROOM = 1 << 20
+"""and so many at most, unless one tick alone may bring more."""
 
 
 class Network:
     """``neurons`` neurons, each reading all ``axons``; called with `Spikes`, returns the `Spikes` of its neurons.
 
-    ``rule`` is "stdp", or "none" to leave the weights alone while thresholds still adapt. ``learning`` False freezes
-    both. Options in ms and units of weight: `spikestream.kernels.lif_stdp.Params`. Raises `ConfigError`.
+    ``rule`` is "stdp", "none" to leave the weights alone while thresholds still adapt, or "pair". ``learning`` False
+    freezes both. Options in ms and units of weight: ``Params`` of `spikestream.kernels.lif_stdp` and, for "pair", of
+    `spikestream.kernels.lif_pair`, which alone also runs in ``dtype`` "float64". ``init_weights`` (axons, neurons) in
+    [0, w_max] are copied; without them weights are drawn from ``seed``. Raises `ConfigError`.
     """
 
-    LEARNED = ("weights", "theta", "wins")
+    LEARNED: tuple[str, ...]
     """What a new recording keeps of an earlier run; the rest of the state belongs to a moment in time."""
 
     def __init__(
@@ -75,37 +47,33 @@ class Network:
         tick_us: int = 1000,
         seed: int = 0,
         learning: bool = True,
+        dtype: str = "float32",
+        init_weights: Array | None = None,
         **options: float,
     ) -> None:
-        for key, value, known in (("neuron", neuron, NEURONS), ("rule", rule, RULES)):
-            if value not in known:
-                raise ConfigError(
-                    f"unknown {key} '{value}'", key=key, allowed=", ".join(known), nearest=nearest(str(value), known)
-                )
+        kind = kind_of(neuron, rule, dtype)
         for key, number in (("axons", axons), ("neurons", neurons), ("tick_us", tick_us)):
             if number < 1:
                 raise ConfigError(f"{key} = {number} is out of range", key=key, value=number, allowed="1 or more")
-        from spikestream.kernels import lif_stdp
-
-        self._kernel = lif_stdp
+        self._kind, self._kernel, self.LEARNED = kind, kind.kernel, kind.learned
         self.axons, self.neurons, self.tick_us, self.rule = axons, neurons, tick_us, rule
         self.learning = learning
         self.account = Account(conserves=False)
-        self._params = _params({**options, "seed": seed})
-        if self._params.tau_plus_ms * 1000 > MOST_TICKS * tick_us:
-            tau = self._params.tau_plus_ms
-            allowed = f"up to {MOST_TICKS:,} ticks"
-            raise ConfigError(f"tau_plus_ms = {tau} is out of range", key="tau_plus_ms", value=tau, allowed=allowed)
-        self._coeffs = lif_stdp.design(self._params, tick_us)
-        self._state = lif_stdp.init(axons, neurons, self._params, tick_us)
+        self._params = params_of(kind, {**options, "seed": seed}, dtype, tick_us)
+        self._coeffs = self._kernel.design(self._params, tick_us)
+        self._state = self._kernel.init(axons, neurons, self._params, tick_us)
+        if init_weights is not None:
+            self._state.weights[...] = weights_of(init_weights, (axons, neurons), self._params)
+        self._at_once = min(AT_ONCE, max(1, ROOM // neurons)) if kind.volley else AT_ONCE
         self._next = NO_TICK  # the tick that runs next; none before the first batch
         self._held = no_spikes(0, 0)  # input of that tick that has come already
         self._switches: list[tuple[int, bool]] = []  # (first tick, learning)
 
     @property
     def weights(self) -> Array:
-        """Return a copy of the weights, (axons, neurons) float32."""
-        return self._state.weights.copy()
+        """Return a copy of the weights as they are now, (axons, neurons) of the network's dtype."""
+        settled = self._kernel.settled(self._coeffs, self._state) if self._kind.volley else self._state.weights.copy()
+        return np.asarray(settled)
 
     def __call__(self, batch: Batch) -> Spikes:
         """Run all ticks that end by ``batch.stop`` and return the spikes they made."""
@@ -151,7 +119,7 @@ class Network:
             "held_axon": self._held.axon,
             "switches": switches,
         }
-        kernel = {key: value for key, value in self._state._asdict().items() if key != "trace"}
+        kernel = {key: value for key, value in self._state._asdict().items() if key not in self._kind.scratch}
         return {key: np.array(value) for key, value in {**own, **kernel}.items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
@@ -165,7 +133,7 @@ class Network:
         # What it held and what it holds now was handed to it before, or never: the account goes on as it stood.
         self.account.taken += self.account.held - len(self._held)
         self.account.held = len(self._held)
-        kernel = {key: taken[key] for key in self._state._fields if key != "trace"}
+        kernel = {key: taken[key] for key in self._state._fields if key not in self._kind.scratch}
         self._state = self._state._replace(**kernel)
 
     def _absurd(self, taken: State) -> str:
@@ -179,13 +147,9 @@ class Network:
         if len(time) and (np.any(time // tick != taken["next"]) or np.any(np.diff(time) < 0)):
             return "waiting spikes out of their tick"
         switches = taken["switches"]
-        if taken["last"].max() > taken["next"] or np.any((switches > LATEST) | (switches < -LATEST)):
-            return "spikes or settings later than its time"
-        if not all(np.isfinite(taken[key]).all() for key in ("weights", "v", "theta")):
-            return "numbers that are not finite"
-        if min(taken[key].min() for key in ("weights", "theta", "wins", "refrac")) < 0:
-            return "negative weights, thresholds or counts"
-        return ""
+        if np.any((switches > LATEST) | (switches < -LATEST)):
+            return "settings later than its time"
+        return absurd(self._kind, taken)
 
     def _until(self, last: int) -> int:
         return min([last, *(tick for tick, _ in self._switches[:1])])
@@ -198,7 +162,7 @@ class Network:
         """Run ticks up to ``last`` (not included), switching learning where it was asked for."""
         parts = []
         while self._next < last:
-            parts.append(self._run(min(self._until(last), self._next + AT_ONCE)))
+            parts.append(self._run(min(self._until(last), self._next + self._at_once)))
             self._switch_due()
         self._held = replace(self._held, t=self._held.t.copy(), axon=self._held.axon.copy())  # the batch is not ours
         self.account.held = len(self._held)
@@ -209,8 +173,8 @@ class Network:
         return Spikes(start, stop, (ticks + 1) * self.tick_us - 1, neurons)
 
     def _run(self, until: int) -> tuple[Array, Array]:
-        ticks = np.empty(until - self._next, np.int64)
-        neurons = np.empty(until - self._next, np.int32)
+        room = (until - self._next) * (self.neurons if self._kind.volley else 1)
+        ticks, neurons = np.empty(room, np.int64), np.empty(room, np.int32)
         due = first_at(self._held.t, until * self.tick_us)
         count, taken = self._kernel.run(
             self._coeffs,
@@ -218,11 +182,11 @@ class Network:
             (self._next, until, self.tick_us),
             self._held.t[:due],
             self._held.axon[:due],
-            (self.learning, self.learning and self.rule == "stdp"),
+            (self.learning, self.learning and self.rule != "none"),
             ticks,
             neurons,
         )
         self.account.taken += taken  # as the kernel counted them while it integrated, not as they were handed to it
         self._next = until
         self._held = replace(self._held, t=self._held.t[due:], axon=self._held.axon[due:])
-        return ticks[:count], neurons[:count]
+        return ticks[:count].copy(), neurons[:count].copy()
