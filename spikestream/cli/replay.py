@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, run_until_signalled
 from spikestream.cli.base.report import line_of, report, say_if_cold
-from spikestream.cli.base.settings import says_windows, tables_of_model
+from spikestream.cli.base.settings import says_windows, tables_of_model, tables_of_sensor
 from spikestream.units import duration_us, show_count, show_us
 
 if TYPE_CHECKING:
     from spikestream.batch import Batch, Decision
+    from spikestream.cli.base.plotting import Pictures
     from spikestream.config import Config
     from spikestream.service.session import Session
 
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     add("--wait-subscribers", type=int, default=0, metavar="N", help="start when N subscribers are there")
     add("--save", metavar="FILE", help="save the model at the end")
     add("--record", metavar="FILE", help="record what the pipeline was given; replay FILE gives the identical result")
+    add("--plot", metavar="DIR", help="draw the run into this folder: spikes, weights, decisions and more, as .png")
     add("--json", action="store_true", help="print one JSON object at the end, nothing else")
     add("--jsonl", action="store_true", help="print each decision as a JSON line, and the JSON object last")
     add("--strict", action="store_true", help="exit with 7 if anything was lost on the way to anyone")
@@ -90,12 +92,14 @@ def _base(options: argparse.Namespace) -> Mapping[str, Any]:
     if is_record(options.source):  # a record is replayed as it was run, with another model's memory where one is named
         tables: Mapping[str, Any] = Record(options.source).config
         kept = {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
-        return kept | {"sensor": {"size": tables.get("sensor", {}).get("size", "")}}
-    return tables_of_model(options.model) if options.model else {}
+        sensor = tables.get("sensor")
+        return kept | {"sensor": {"size": sensor.get("size", "") if isinstance(sensor, Mapping) else ""}}
+    return tables_of_model(options.model) if options.model else tables_of_sensor(options.source)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the replay and return the exit code."""
+    from spikestream.cli.base.plotting import Pictures, make_folder
     from spikestream.service.job import Job
     from spikestream.service.session import Session, warm_up
 
@@ -114,8 +118,10 @@ def run(options: argparse.Namespace) -> int:
         console.log("warning: checkpoint.path is for 'run'; a replay saves what --save names")
     shown = _Shown(console, options)
     session = shown.session = Session(job, on_outputs=shown.outputs)
+    if options.plot is not None:
+        shown.pictures = Pictures(make_folder(options.plot, (job.save, job.record)), session)
     say_if_cold(console)
-    warm_up(session.pipeline.stages.get("hear"))
+    warm_up(session)
     try:
         signalled = run_until_signalled(shown.run(), session.stop)
     finally:
@@ -132,6 +138,7 @@ class _Shown:
     def __init__(self, console: Console, options: argparse.Namespace) -> None:
         self.console, self.options = console, options
         self.session: Session
+        self.pictures: Pictures | None = None
 
     async def run(self) -> None:
         import asyncio
@@ -180,6 +187,9 @@ class _Shown:
             self.console.json(summary)
         else:
             self.console.out(report(summary, self.session))
+        if self.pictures is not None:
+            written = self.pictures.write()
+            self.console.log(f"drawn into {self.pictures.folder}: {', '.join(written)}")
 
     def _line(self, decision: Decision) -> str:
         line = line_of(decision, self.session.engine.progress.start or 0)

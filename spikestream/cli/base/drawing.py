@@ -16,12 +16,14 @@ from spikestream.batch import Array
 from spikestream.cli.base import Console, cochleagram
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.files.atomic import replacing
+from spikestream.plots import band_counts, need_matplotlib, pixel_counts
 
 if TYPE_CHECKING:
     from spikestream.files.info import RecordingInfo
     from spikestream.files.sound import SoundInfo
 
 PICTURES = (".png", ".svg", ".pdf")
+DPI = 150
 FINE = 1_000
 """Columns of a picture in a file, and the most pixels either way."""
 TALLEST = 60
@@ -48,11 +50,7 @@ def check_picture(path: str) -> None:
     """Raise `ConfigError` unless a picture can be drawn into a file of this name."""
     if not is_picture(path):
         raise ConfigError(f"no picture is drawn into '{path}'", key="--plot", value=path, allowed=", ".join(PICTURES))
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        text = "a picture in a file needs matplotlib, which is not installed"
-        raise ConfigError(text, key="--plot", remedy="pip install 'spikestream[plot]'") from None
+    need_matplotlib()
 
 
 def of_sound(console: Console, found: SoundInfo, columns: int | None) -> Image:
@@ -62,14 +60,14 @@ def of_sound(console: Console, found: SoundInfo, columns: int | None) -> Image:
     """
     from spikestream.cli.base.hearing import BLOCK_US, ear, heard
     from spikestream.cli.base.report import say_if_cold
-    from spikestream.files.sound import blocks
+    from spikestream.files.sound import sounds
 
     cochlea, stop = ear(found.samplerate_hz), max(found.duration_us, 1)
     width = columns or max(_terminal().columns - _margin(cochlea.centres_hz), 1)
     cells = np.zeros((cochlea.bands, width), np.int64)
     say_if_cold(console)
     with suppress(RecordingError):  # the facts have told it
-        for made in heard(cochlea, blocks(found.path, length_us=BLOCK_US)):
+        for made in heard(cochlea, sounds(found.path, length_us=BLOCK_US)):
             cells += cochleagram.counts(made.t, made.axon, cochlea.bands, 0, stop, width)
     return Image(cells, cochlea.centres_hz, stop)
 
@@ -99,22 +97,18 @@ def lines(image: Image, shades: str) -> list[str]:
 
 def save(path: str, image: Image, title: str) -> None:
     """Write an image to a file, whole or not at all; raises `RecordingError` where it cannot be written."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.5), layout="constrained")
-    axes = figure.add_subplot(title=title)
-    look: dict[str, Any] = {"origin": "lower", "cmap": "magma", "interpolation": "nearest"}
     if image.centres_hz is None:
-        axes.imshow(np.sqrt(image.cells), **look)
-        axes.set_axis_off()
+        axes = pixel_counts(image.cells)
     else:
-        bands = len(image.cells)
-        axes.imshow(np.sqrt(image.cells), aspect="auto", extent=(0, image.stop / 1e6, -0.5, bands - 0.5), **look)
-        shown = np.linspace(0, bands - 1, min(9, bands)).round().astype(int)
-        axes.set_yticks(shown, [f"{image.centres_hz[band]:,.0f}" for band in shown])
-        axes.set(xlabel="s", ylabel="Hz")
+        axes = band_counts(image.cells, image.centres_hz, (0, image.stop))
+    axes.set_title(title)
+    write_figure(path, axes.figure)
+
+
+def write_figure(path: str, figure: Any) -> None:
+    """Write a figure of matplotlib to a file, whole or not at all; raises `RecordingError` where it cannot be."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=Path(path).suffix[1:].lower(), dpi=150)
+        figure.savefig(temporary, format=Path(path).suffix[1:].lower(), dpi=DPI)
 
 
 def _places(found: RecordingInfo, reading: dict[str, Any]) -> Iterator[tuple[Array, Array]]:
