@@ -49,7 +49,7 @@ types: setup
 
 check: lint types test
 
-bench: setup
+bench: $(VENV)/oracles.stamp
 	@test -n "$(BENCHMARKS)" || echo "there are no benchmarks"
 	@for one in $(BENCHMARKS); do echo "== $$one"; $(BIN)/python $$one --quick || exit 1; done
 

@@ -44,12 +44,12 @@ Bank = Callable[[np.ndarray], object]
 def digits(folder: Path) -> list[tuple[np.ndarray, str]]:
     """Return (samples at 16 kHz, digit) of every recording, none where there are none."""
     import soundfile
-    from scipy.signal import resample_poly
+    import soxr
 
     found = []
     for path in sorted((folder / "speech" / "recordings").glob("*.wav")):
         samples, rate = soundfile.read(path)
-        found.append((resample_poly(samples, RATE // rate, 1).astype(np.float32), path.name[0]))
+        found.append((soxr.resample(samples, rate, RATE).astype(np.float32), path.name[0]))
     return found
 
 

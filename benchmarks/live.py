@@ -81,7 +81,7 @@ async def listen(url: str, sound: Path, seconds: float) -> dict[str, float]:
     """Listen for so long; return the percentiles of the latency in ms, and shares of a core in percent."""
     tables = {"sensor": {"uri": "microphone://"}, "readout": {"windows": "voice"}, "publish": {"urls": [url]}}
     session = Session(Job(from_tables(tables)))
-    warm_up(session.pipeline.stages["hear"])
+    warm_up(session)
     ear = session.pipeline.stages["hear"] = Timed(session.pipeline.stages["hear"])
     running = asyncio.create_task(session.run())
     await session.started.wait()

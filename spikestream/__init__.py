@@ -25,11 +25,22 @@ if TYPE_CHECKING:
         SpikestreamError,
     )
     from spikestream.files.info import RecordingInfo, info
+    from spikestream.files.sound import SoundInfo, sounds
     from spikestream.files.stream import read, stream
     from spikestream.files.write import write
     from spikestream.pipeline import Pipeline
     from spikestream.stages.address import Address
     from spikestream.stages.carfac import Carfac
+    from spikestream.stages.codes import (
+        CodeReadout,
+        FirstSpikeCode,
+        IntervalCode,
+        PhaseCode,
+        PoissonCode,
+        RateCode,
+        SlotCode,
+        Values,
+    )
     from spikestream.stages.filters import Filters
     from spikestream.stages.hear import Cochlea
     from spikestream.stages.network import Network
@@ -45,11 +56,15 @@ _HOMES = {
         "ClientError ConfigError DeviceError ModelError PluginError RecordingError SpikestreamError"
     ),
     "spikestream.files.info": "RecordingInfo info",
+    "spikestream.files.sound": "SoundInfo sounds",
     "spikestream.files.stream": "read stream",
     "spikestream.files.write": "write",
     "spikestream.pipeline": "Pipeline",
     "spikestream.stages.address": "Address",
     "spikestream.stages.carfac": "Carfac",
+    "spikestream.stages.codes": (
+        "CodeReadout FirstSpikeCode IntervalCode PhaseCode PoissonCode RateCode SlotCode Values"
+    ),
     "spikestream.stages.filters": "Filters",
     "spikestream.stages.hear": "Cochlea",
     "spikestream.stages.network": "Network",
@@ -64,6 +79,7 @@ __all__ = [
     "Client",
     "ClientError",
     "Cochlea",
+    "CodeReadout",
     "Config",
     "ConfigError",
     "Decision",
@@ -71,19 +87,27 @@ __all__ = [
     "DeviceError",
     "Events",
     "Filters",
+    "FirstSpikeCode",
+    "IntervalCode",
     "Label",
     "Message",
     "ModelError",
     "Network",
+    "PhaseCode",
     "Pipeline",
     "PluginError",
+    "PoissonCode",
+    "RateCode",
     "Readout",
     "RecordingError",
     "RecordingInfo",
     "Setting",
+    "SlotCode",
     "Sound",
+    "SoundInfo",
     "Spikes",
     "SpikestreamError",
+    "Values",
     "Window",
     "build",
     "info",
@@ -91,6 +115,7 @@ __all__ = [
     "read",
     "read_config",
     "save",
+    "sounds",
     "stream",
     "subscribe",
     "write",

@@ -25,6 +25,9 @@ HOUR_US = 3_600_000_000
 LONGEST_STAGE = "x" * 44 + ".decisions"
 """Room that a topic needs behind the name of its pipeline."""
 
+RULES = ("stdp", "none")
+"""Rules whose options are keys here; `spikestream.stages.network` has more."""
+
 
 @dataclass(frozen=True, slots=True)
 class SensorConfig:
@@ -192,6 +195,9 @@ def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = Non
         raise ConfigError(
             f"window_us = {out.window_us} is no multiple of tick_us = {net.tick_us}", key="readout.window_us"
         )
+    if learn.rule not in RULES:
+        text, near = f"unknown rule '{learn.rule}'", nearest(learn.rule, RULES)
+        raise ConfigError(text, key="learn.rule", value=learn.rule, allowed=", ".join(RULES), nearest=near)
     stages, axons = _hearing(made) if made.sensor.samplerate_hz else _seeing(made)
     rates = {f.name: getattr(learn, f.name) for f in dataclasses.fields(learn) if f.name not in ("enabled", "rule")}
     options = {**{f.name: getattr(net, f.name) for f in dataclasses.fields(net)}, **rates}
@@ -229,14 +235,21 @@ def _seeing(config: Config) -> tuple[dict[str, Stage], int]:
 
 def _hearing(config: Config) -> tuple[dict[str, Stage], int]:
     """Return the stage that makes spikes of sound, and its axons."""
+    if config.filter != Config().filter:
+        raise ConfigError("filters are for events, and this is sound", key="filter", value=config.filter)
+    ear = ear_of(config)
+    return {"hear": ear}, ear.axons
+
+
+def ear_of(config: Config) -> Any:
+    """Return a new ear as the configuration asks for, which has heard nothing; raises `ConfigError`."""
     from spikestream.stages.sound import make_ear
 
     plain, options = HearConfig(), dataclasses.asdict(config.hear)
     name, bands = options.pop("stage"), options.pop("bands")
     # What nobody asked for is left to the ear: it may lack it, or have another default.
     changed = {key: value for key, value in options.items() if value != getattr(plain, key)}
-    ear = make_ear(name, config.sensor.samplerate_hz, {"bands": bands, **changed})
-    return {"hear": ear}, ear.axons
+    return make_ear(name, config.sensor.samplerate_hz, {"bands": bands, **changed})
 
 
 def _defaults(section: str) -> Any:

@@ -52,6 +52,11 @@ class SoundServer:
             self._process = None
         (self.folder / "pa" / "native").unlink(missing_ok=True)
 
+    def signal(self, number: int) -> None:
+        """Send it a signal, such as one to stop for a while."""
+        assert self._process is not None, "the server is not running"
+        self._process.send_signal(number)
+
     def play(self, path: Path) -> None:
         subprocess.run(["paplay", path], env=self.env, check=True, timeout=PATIENCE_S)
 

@@ -61,6 +61,13 @@ def test_the_ring_keeps_what_fits_and_counts_the_rest():
     assert (ring.take()[1].tolist(), ring.captured, ring.read, ring.dropped) == ([[8]], 9, 5, 4)
 
 
+def test_what_is_lost_while_nobody_reads_takes_no_room():
+    ring = Ring(4, 1)
+    for _ in range(10_000):
+        ring.write(counting(0, 3))
+    assert (len(ring._losses), ring.take()[0], ring.take()[0]) == (1, 0, 29_996)
+
+
 def test_a_writer_in_another_thread_loses_nothing_that_is_not_counted():
     ring, blocks = Ring(700, 1), [counting(at, n) for at, n in zip(range(0, 200_000, 97), [97] * 2_062, strict=True)]
     writer = Thread(target=lambda: [ring.write(block) for block in blocks])
@@ -133,6 +140,25 @@ def test_the_time_between_two_runs_is_lost_and_no_more():
     (again,) = (sound for sound, _ in drained(capture))
     assert [ended[0].stop, again.start] == [10_000, 2_000_000]
     assert capture.lost_us == 1_990_000
+
+
+def test_a_run_that_gives_nothing_loses_no_time():
+    capture = Capture(16_000, 16_000, 1)
+    capture.heard(counting(0, 160), 7 * S)
+    list(capture.end_run())
+    capture.begin_run(16_000, 10 * S)
+    list(capture.end_run())  # it came back, said nothing and went again
+    capture.begin_run(16_000, 12 * S)
+    capture.heard(counting(0, 160), 17 * S + 10_000_000)
+    capture.bridge()
+    assert drained(capture)[0][0].start == 10_010_000
+    silent = Capture(16_000, 16_000, 1)
+    silent.begin_run(16_000, S)
+    list(silent.end_run())
+    silent.begin_run(16_000, 5 * S)
+    silent.heard(counting(0, 160), 6 * S)
+    silent.bridge()
+    assert drained(silent)[0][0].start == 0  # nothing was ever heard before
 
 
 def test_a_device_that_is_back_before_its_time_does_not_turn_time_back():

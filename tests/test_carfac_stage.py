@@ -233,7 +233,7 @@ def test_it_goes_on_from_a_saved_state_bit_for_bit(cut):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("rows", np.nan), ("v", np.inf), ("k", np.nan), ("phase", 64), ("phase", -1), ("heard", -1)]
+    ("key", "value"), [("rows", np.nan), ("v", np.inf), ("k", np.nan), ("phase", 64), ("phase", -1), ("heard", 2**60)]
 )
 def test_a_state_that_contradicts_itself_is_refused_and_nothing_is_taken(key, value):
     ear = Carfac(RATE, 16)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import events, noise, run
 
+from spikestream.batch import Sound
 from spikestream.service.channel import Channel
 
 
@@ -187,3 +189,15 @@ def test_a_fast_recording_and_a_slow_pipeline_pass_everything_in_order():
         assert (channel.dropped, channel.waiting) == (0, 0)
 
     run(work())
+
+
+def test_of_a_live_sensor_so_much_stream_time_waits_and_no_more():
+    channel = Channel(1 << 13, span_us=4_000_000)
+    for start in range(0, 6_000_000, 10_000):
+        channel.offer(Sound(start, start + 10_000, np.zeros((160, 1), np.float32)))
+    channel.close()
+    first = channel.get()
+    assert first is not None
+    assert first[0].start == 2_000_000
+    assert channel.dropped == 200 * 160
+    assert channel.taken == channel.given + channel.dropped + channel.waiting

@@ -88,9 +88,22 @@ def test_the_frame_names_some_rows_and_the_times():
         "    |" + "c" * 45,
         "    |" + "d" * 45,
         " 50 |" + "e" * 45,
-        " Hz +-------------------+-------------------+----",
-        "    0 s                 4 s                 8 s",
+        " Hz +------------------------+-------------------",
+        "    0 s                      5 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("stop", "columns", "below"),
+    [
+        (954_900, 80, "0 s                                      0.5 s"),
+        (149_000_000, 40, "0 s                       100 s"),
+        (1, 10, "0 s"),
+        (0, 10, "0 s"),
+    ],
+)
+def test_times_below_are_round(stop, columns, below):
+    assert framed(["x" * columns], ["7"], 0, stop)[-1].strip() == below
 
 
 @given(st.integers(1, 130), st.integers(1, 40), st.integers(1, 10**12))
@@ -98,7 +111,7 @@ def test_no_line_is_wider_than_the_picture_and_its_margin(columns, rows, stop):
     names = [f"{n:,}" for n in range(1_000, 1_000 - rows, -1)]
     drawn = framed(["x" * columns] * rows, names, 0, stop)
     assert len(drawn) == rows + 2
-    assert max(map(len, drawn)) <= columns + 5 + 2
+    assert max(map(len, drawn)) <= max(columns, len("0 s")) + 5 + 2
 
 
 def test_names_are_the_middle_frequencies_of_the_lines():

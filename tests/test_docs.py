@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 from importlib import import_module
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from cli import ROOT
 
 from spikestream.cli import VERBS
@@ -45,12 +48,16 @@ def test_the_readme_s_python_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "model.npz").exists()
 
 
-def test_the_python_about_hearing_hears_the_tone_it_plays(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "hearing.md").read_text(), re.DOTALL)
-    exec(compile(code, "hearing.md", "exec"), {})
+def test_the_python_about_hearing_hears_the_tone_it_plays(capsys, tmp_path):
+    tone, file = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "hearing.md").read_text(), re.DOTALL)
+    exec(compile(tone, "hearing.md", "exec"), {})
     spikes, centre_hz = capsys.readouterr().out.split()
     assert int(spikes) > 100
     assert abs(float(centre_hz) - 440) < 50
+    soundfile.write(tmp_path / "x.wav", np.random.default_rng(0).normal(0, 0.1, 8_000), 8_000)
+    names: dict[str, Any] = {}
+    exec(compile(file, "hearing.md", "exec"), names)
+    assert len(list(names["decisions"](str(tmp_path / "x.wav")))) == 10
 
 
 def test_links_in_the_docs_lead_somewhere():

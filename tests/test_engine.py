@@ -283,20 +283,20 @@ def test_a_live_sensor_loses_its_oldest_the_pipeline_sees_a_gap_and_the_ledger_c
         hub = Hub([Unix(f"{tmp_path}/s")], epoch="5eed")
         await hub.start()
         async with subscribe(hub.outputs[0].url, ["main.sensor.gap"]) as messages:
-            sensor = Given(many(200), live=True)
+            sensor = Given(many(4_135), live=True)
             engine = Engine(held, sensor, hub)
             sensor.until = lambda: engine.channel.given
             running = asyncio.create_task(engine.run())
-            await stopped(lambda: engine.sensor.sent == 2_000)
+            await stopped(lambda: engine.sensor.sent == 41_350)
             for _ in range(100):
                 await asyncio.sleep(0)
-            held.let_go.release(200)
+            held.let_go.release(4_200)
             await running
             await hub.drain()
             await hub.aclose()
             gaps = [(message.start, message.stop) async for message in messages]
-        assert held.gaps == gaps == [(1_000, 136_000)]  # the first was in the pipeline, the last 64 in the channel
-        assert (held.taken, engine.channel.dropped) == (650, 1_350)
+        assert held.gaps == gaps == [(1_000, 135_000)]  # the first was in the pipeline, the last 4 s in the channel
+        assert (held.taken, engine.channel.dropped) == (40_010, 1_340)
         assert open_hops(engine) == []
         assert "dropped (overrun)" in str(engine.hops()[1])
 

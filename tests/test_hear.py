@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import naive_hear
@@ -276,3 +277,18 @@ def test_channels_are_averaged():
     both = np.stack([samples, samples], axis=1)
     once, twice = Cochlea(RATE, 8), Cochlea(RATE, 8)
     assert heard(once, batches(samples)) == heard(twice, [Sound(0, 125_000, both)])
+
+
+@pytest.mark.parametrize("rate", [11_025, 16_000, 44_100])
+@pytest.mark.parametrize("first", [1, 197, 54_321])
+def test_stamps_do_not_depend_on_cuts_wherever_the_sound_begins(rate, first):
+    samples = speechlike(rate // 2)[:, np.newaxis]
+
+    def pieces(length):
+        edges = [*range(0, len(samples), length), len(samples)]
+        for a, b in itertools.pairwise(edges):
+            yield Sound((first + a) * 1_000_000 // rate, (first + b) * 1_000_000 // rate, samples[a:b])
+
+    whole, *others = (heard(Cochlea(rate, 16), pieces(length)) for length in (len(samples), 77, 160, 1_000))
+    assert len(whole) > 100
+    assert all(other == whole for other in others)

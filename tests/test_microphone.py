@@ -21,7 +21,7 @@ from soundserver import RATE, clip, find, listening, sound_server, wait_for  # n
 
 import spikestream as ss
 from spikestream.batch import Sound
-from spikestream.errors import ConfigError
+from spikestream.errors import ConfigError, DeviceError
 from spikestream.sensors.record import Record
 
 LEAD = RATE // 20
@@ -185,6 +185,61 @@ asyncio.run(main())
     assert captured == taken + dropped + held
     assert dropped > RATE // 2
     assert holes == gaps == pytest.approx(dropped * 1_000_000 / RATE, abs=100)
+
+
+@pytest.mark.parametrize("silent_s", [0, 7])
+def test_a_server_that_hangs_keeps_nobody_from_ending_it(silent_s, sound_server, tmp_path):  # noqa: F811
+    record = tmp_path / "record"
+    with listening(sound_server, *command("listen", "--record", record, "--json")) as ear:
+        sound_server.signal(signal.SIGSTOP)
+        try:
+            if silent_s:
+                ear.until("has gone")
+            assert ear.end() == 143
+        finally:
+            sound_server.signal(signal.SIGCONT)
+    assert json.loads(ear.stdout)["events_in"] == len(samples_of(sounds(record)))
+
+
+def test_a_server_that_hangs_at_the_beginning_is_an_error(sound_server):  # noqa: F811
+    sound_server.signal(signal.SIGSTOP)
+    try:
+        for verb in (["--devices"], []):
+            told = spikestream_in(sound_server.env, "listen", *verb, code=4).stderr
+            assert "does not answer" in told
+    finally:
+        sound_server.signal(signal.SIGCONT)
+
+
+def test_the_time_ends_it_also_where_no_sound_comes_any_more(sound_server):  # noqa: F811
+    with listening(sound_server, *command("listen", "--for", "3s", "--strict")) as ear:
+        sound_server.kill()
+        assert ear.process.wait(60) == 7
+    assert "device went away" in ear.stderr
+
+
+def test_nobody_listens_to_another_device_than_the_one_that_was_named(monkeypatch):
+    from spikestream.sensors import microphone
+    from spikestream.sensors.microphone.driver import Device
+
+    usb, webcam, builtin = (
+        Device(n, name, "ALSA", 1, 16_000, n == 2) for n, name in enumerate(["usb", "webcam", "builtin"])
+    )
+    there = [usb, webcam, builtin]
+    monkeypatch.setattr(microphone, "devices", lambda: there)
+    monkeypatch.setattr("spikestream.sensors.microphone.driver.devices", lambda: there)
+    monkeypatch.setattr(microphone.Microphone, "_rate_hz", lambda self: 16_000)
+    monkeypatch.setattr(microphone.Microphone, "_start", lambda self: None)
+    named, numbered, default = (microphone.Microphone(device=wanted) for wanted in ("usb", "0", ""))
+    there[:] = [Device(0, "webcam", "ALSA", 1, 16_000, True)]
+    for one in (named, numbered):
+        with pytest.raises(DeviceError, match="there is no usb"):
+            one._start_again()
+    default._start_again()
+    assert default.device == "webcam"
+    there[:] = [webcam, Device(7, "usb", "ALSA", 1, 16_000, True)]
+    named._start_again()
+    assert (named.device, named._device.number) == ("usb", 7)
 
 
 # Without a server: ALSA gives the samples of a file, as fast as they are wanted.

@@ -216,6 +216,48 @@ async def _recorded(engine, recorder):
     await recorder.aclose()
 
 
+@pytest.mark.parametrize("first", [0, 541, 63])
+def test_sound_too_wide_for_a_frame_is_recorded_in_parts_that_change_nothing(first, tmp_path):
+    rate, n = 44_100, 9_000
+    samples = np.random.default_rng(1).normal(0, 0.1, (n, 64)).astype(np.float32)
+    batch = Sound(first * 1_000_000 // rate, (first + n) * 1_000_000 // rate, samples)
+    tables = {"sensor": {"samplerate_hz": rate}, "hear": {"bands": 16}, "network": {"neurons": 10}}
+    made, hashed = build(from_tables(tables)), OutputHash()
+    recorder = Recorder(str(tmp_path / "r"), made.config)
+    engine = Engine(made, Given([batch]), watch=[hashed, recorder])
+    run(_recorded(engine, recorder))
+    again, digest = replayed(tmp_path / "r")
+    parts = batches_of(tmp_path / "r")
+    assert len(parts) > 2
+    assert np.array_equal(np.concatenate([part.samples for part in parts]), samples)
+    assert (digest, state_sha256(again)) == (hashed.hexdigest(), state_sha256(made))
+
+
+def test_voices_are_marked_anew_in_a_record_that_was_made_without_them(tmp_path):
+    import soundfile
+
+    rng = np.random.default_rng(4)
+    parts = [rng.normal(0, 10 ** (level / 20), 4_000) for level in (-90, -35, -90, -35, -90)]
+    soundfile.write(tmp_path / "x.wav", np.concatenate(parts), 8_000)
+    sound = {"sensor": {"uri": str(tmp_path / "x.wav"), "speed": "max"}, "hear": {"bands": 16}}
+    (tmp_path / "l.csv").write_text("start_us,stop_us,label\n400000,1200000,a\n1400000,2200000,b\n")
+
+    def decided(uri, windows, record="", labels=""):
+        tables = from_tables(sound | {"sensor": {"uri": str(uri), "speed": "max"}, "readout": {"windows": windows}})
+        session = Session(Job(tables, record=record, labels=labels))
+        run(session.run())
+        return session.summary()["decisions"], session.summary()["output_sha256"]
+
+    voiced = decided(tmp_path / "x.wav", "voice", record=str(tmp_path / "voice.rec"))
+    assert voiced[0] == 2
+    decided(tmp_path / "x.wav", "grid", record=str(tmp_path / "grid.rec"))
+    decided(tmp_path / "x.wav", "marked", record=str(tmp_path / "marked.rec"), labels=str(tmp_path / "l.csv"))
+    assert decided(tmp_path / "voice.rec", "voice") == voiced
+    assert decided(tmp_path / "grid.rec", "voice") == voiced
+    assert decided(tmp_path / "marked.rec", "voice")[0] == 2
+    assert decided(tmp_path / "voice.rec", "voice", labels=str(tmp_path / "l.csv"))[0] == 2
+
+
 def test_a_record_of_sound_that_tells_no_sample_rate_is_damaged(tmp_path):
     recorder = Recorder(str(tmp_path / "r"), config())
     recorder_of_sound = [Sound(0, 125, np.zeros((1, 1), np.float32))]

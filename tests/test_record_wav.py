@@ -105,7 +105,8 @@ def test_what_is_no_sound_or_too_much_of_it_is_refused_and_what_was_kept_stays(t
     monkeypatch.setattr(record_wav, "MOST_BYTES", 2_000)
     with pytest.raises(RecordingError, match="4 GB at most"):
         recorded(tmp_path / "x.wav", [stretch(0, 800), stretch(800, 800)])
-    assert len(soundfile.read(tmp_path / "x.wav")[0]) == 800
+    assert not (tmp_path / "x.wav").exists()
+    assert len(soundfile.read(tmp_path / "x.wav.part")[0]) == 800
 
 
 def test_nothing_is_left_of_a_recording_that_never_began(tmp_path):

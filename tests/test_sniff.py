@@ -75,7 +75,7 @@ def test_what_a_format_writes_it_is_taken_for(format):
         (b"#ROSBAG V2.0\n", "a.bag", "ROS 1"),
         (b"\x89MCAP0\r\n", "a.mcap", "MCAP"),
         (b"MATLAB 5.0 MAT-file, ", "a.mat", "MATLAB"),
-        (wav(), "a.wav", "WAV"),
+        (wav(), "a.wav", "sound"),
         (gzip.compress(b"#!AER-DAT2.0\r\n", mtime=0), "a.aedat.gz", "packed with gzip"),
         (b"\x28\xb5\x2f\xfd\0", "a.zst", "Zstandard"),
     ],

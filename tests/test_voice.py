@@ -61,8 +61,30 @@ def test_bursts_above_the_noise_are_one_window_each(floor_db):
 def test_silence_and_steady_noise_are_no_voice():
     assert windows(np.zeros(5 * RATE, np.float32)) == []
     assert windows(noise(5, 30)) == []
-    begun = windows(noise(20, 65))
+    for db in (45, 60, 66):
+        assert windows(noise(5, db)) == []
+    begun = windows(noise(20, 85))
     assert begun[-1][1] < 9_000_000  # it is voice until it turns out to go on for ever
+
+
+@pytest.mark.parametrize("offset", [0.003, 0.02, -0.3])
+def test_an_offset_hides_no_voice(offset):
+    parts = [noise(1, 20), noise(0.3, 60, 1), noise(1, 20), noise(0.3, 60, 2), noise(1, 20)]
+    sound = np.concatenate(parts)
+    assert windows(sound + np.float32(offset)) == windows(sound)
+    assert len(windows(sound)) == 2
+
+
+def test_rumble_is_no_voice():
+    rng = np.random.default_rng(5)
+    spectrum = np.fft.rfft(rng.standard_normal(20 * RATE))
+    hz = np.fft.rfftfreq(20 * RATE, 1 / RATE)
+    spectrum *= np.where(hz > 20, 1 / np.maximum(hz, 1), 0)
+    rumble = np.fft.irfft(spectrum)
+    rumble = (rumble / rumble.std() * 10 ** ((45 - 100) / 20) / 2**0.5).astype(np.float32)
+    assert sum(stop - start for start, stop in windows(rumble)) < 0.1 * 20_000_000
+    words = np.concatenate([noise(0.7, 0), noise(0.3, 65, 3)] * 20)
+    assert 20 <= len(windows(words + rumble)) <= 22
 
 
 def test_what_goes_on_is_cut_after_a_while():

@@ -78,7 +78,7 @@ class _Work:
         """Write the spikes of a sound file, and return what they are."""
         from spikestream.cli.base.hearing import BLOCK_US, ear, heard
         from spikestream.cli.base.report import say_if_cold
-        from spikestream.files.sound import blocks, open_sound
+        from spikestream.files.sound import open_sound, sounds
         from spikestream.files.spikes import write_spikes
 
         options = self.options
@@ -90,11 +90,11 @@ class _Work:
             rate, length_us = file.samplerate, file.frames * 1_000_000 // file.samplerate
         cochlea = ear(rate, [*options.sets, *([f"hear.bands={options.bands}"] if options.bands is not None else [])])
         facts = {"samplerate_hz": rate, "bands": cochlea.bands, "fibres": cochlea.axons // cochlea.bands}
-        facts |= {"centres_hz": cochlea.centres_hz, "thresholds": cochlea.params.thresholds}
+        facts |= {"centres_hz": cochlea.centres_hz, "thresholds": cochlea.thresholds}
         say_if_cold(self.console)
         length_us = min(length_us, self.to_us or length_us)
-        sounds = blocks(options.source, length_us=BLOCK_US, from_us=self.from_us, to_us=self.to_us)
-        shown = self._shown(self._accepted(sounds), length_us)
+        parts = sounds(options.source, length_us=BLOCK_US, from_us=self.from_us, to_us=self.to_us)
+        shown = self._shown(self._accepted(parts), length_us)
         count = write_spikes(options.target, heard(cochlea, shown), facts)
         return f"{count:,} spikes of {facts['bands']} bands, {facts['fibres']} fibres each"
 

@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> int:
     """Print what each file is; return 3 if one cannot be read, or is suspicious and ``--check`` is set."""
+    from spikestream.files.info import info
+
     console = Console(options.quiet)
     given = {"format": options.format, "sensor": options.sensor, "size": pixels(options.size) if options.size else None}
     reading = {key: value for key, value in given.items() if value}
@@ -52,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     code = 0
     for path in options.files:
         try:
-            found = _info(path, not options.fast, reading)
+            found = info(path, scan=not options.fast, **reading)
             console.json(asdict(found)) if options.json else console.out(as_text(found))
             if options.plot:
                 _plot(console, options.plot, found, reading)
@@ -91,15 +93,6 @@ def _check(options: argparse.Namespace) -> None:
     ):
         if clash:
             raise ConfigError(f"--plot does not go with {other}", key="--plot")
-
-
-def _info(path: str, scan: bool, reading: dict[str, Any]) -> RecordingInfo | SoundInfo:
-    from spikestream.files.info import info
-    from spikestream.files.sound import is_sound, sound_info
-
-    if "format" not in reading and is_sound(path):
-        return sound_info(path, scan=scan)
-    return info(path, scan=scan, **reading)
 
 
 def _plot(console: Console, plot: str, found: RecordingInfo | SoundInfo, reading: dict[str, Any]) -> None:
@@ -157,6 +150,6 @@ def _of_sound(found: SoundInfo) -> list[str]:
     elif found.peak_db is None or found.rms_db is None:
         lines.append("  level       silence")
     else:
-        level = f"{found.rms_db:.1f} dB rms, {found.peak_db:.1f} dB peak"
-        lines.append(f"  level       {level} (a full-scale sine has 100)")
+        lines.append(f"  level       {found.rms_db:.1f} dB (a full-scale sine has 100)")
+        lines.append(f"  peak        {10 ** (found.peak_db / 20 - 5):.1%} of full scale")
     return lines

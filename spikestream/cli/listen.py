@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, run_until_signalled
 from spikestream.cli.base.report import line_of, report, say_if_cold
-from spikestream.cli.base.settings import says_windows, tables_of_model
+from spikestream.cli.base.settings import SOUND, says_windows, tables_of_model
 from spikestream.units import duration_us, show_us
 
 if TYPE_CHECKING:
@@ -33,13 +34,12 @@ def parser() -> argparse.ArgumentParser:
     add("--devices", action="store_true", help="list what can be recorded from, and end")
     add(
         "--device",
-        default="",
         metavar="NAME",
         help="a device's number, or a part of its name; the default one if unset",
     )
     add("--rate", type=int, metavar="HZ", help="samples a second, 8000 to 96000 (default 16000)")
-    add("--channels", type=int, default=1, metavar="N", help="channels to record; a single ear hears their mean")
-    add("--for", dest="for_", metavar="TIME", help="end after so much sound: 10s, 2min")
+    add("--channels", type=int, metavar="N", help="channels to record (default 1); a single ear hears their mean")
+    add("--for", dest="for_", metavar="TIME", help="end so long after the first sound: 10s, 2min")
     add("--config", metavar="FILE", help="TOML configuration")
     add("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="e.g. hear.bands=32")
     add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
@@ -64,10 +64,9 @@ def configure(options: argparse.Namespace) -> Config:
     """Return what the options amount to: defaults, then model, file, --set, and the other options on top."""
     from spikestream.config import read_config, with_value
 
-    base = tables_of_model(options.model) if options.model else {}
+    base = tables_of_model(options.model) if options.model else SOUND
     config = read_config(options.config, options.sets, base=base)
-    uri = config.sensor.uri if config.sensor.uri.startswith("microphone:") and not options.device else ""
-    config = with_value(config, "sensor", uri=uri or f"microphone://{options.device}?channels={options.channels}")
+    config = with_value(config, "sensor", uri=_uri(config.sensor.uri, options))
     if options.rate is not None:
         config = with_value(config, "sensor", samplerate_hz=options.rate)
     if options.learn is not None:
@@ -77,6 +76,22 @@ def configure(options: argparse.Namespace) -> Config:
     if not says_windows(options.config, options.sets):
         config = with_value(config, "readout", windows="voice")
     return config
+
+
+def _uri(configured: str, options: argparse.Namespace) -> str:
+    """Return the microphone: the configured one, if there is one, with the options on top."""
+    from urllib.parse import parse_qsl, urlencode
+
+    chosen = {"device": options.device, "channels": options.channels}
+    given = {key: str(value) for key, value in chosen.items() if value is not None}
+    location, query = "", {}
+    if configured.startswith("microphone:"):
+        location, _, rest = configured.partition("?")
+        query = dict(parse_qsl(rest, keep_blank_values=True))
+    if "device" in given or not location:
+        location = "microphone://"
+    options_of_it = urlencode({**query, **given})
+    return f"{location}?{options_of_it}" if options_of_it else location
 
 
 def run(options: argparse.Namespace) -> int:
@@ -98,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
     session = shown.session = Session(job, on_outputs=shown.outputs)
     shown.watch()
     say_if_cold(console)
-    warm_up(session.pipeline.stages["hear"])
+    warm_up(session)
     try:
         signalled = run_until_signalled(shown.run(), session.stop)
     finally:
@@ -111,9 +126,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _list(console: Console, as_json: bool) -> int:
     """Print the devices that can be recorded from; the default one has a star."""
-    from spikestream.sensors.microphone import devices
+    from spikestream.sensors.microphone import list_devices
 
-    found = devices()
+    found = list_devices()
     for one in found:
         if as_json:
             console.json(asdict(one))
@@ -127,6 +142,9 @@ def _list(console: Console, as_json: bool) -> int:
     return 0
 
 
+LOOK_S = 0.5
+
+
 class _Shown:
     """What the listener sees while it runs, and at the end."""
 
@@ -134,30 +152,47 @@ class _Shown:
         self.console, self.options = console, options
         self.session: Session
         self.ear: Ear | None = None
-        self.begun = False
+        self.begun_s = 0.0
         self.limit_us = duration_us(options.for_) if options.for_ else None
 
     def watch(self) -> None:
         """Draw, where somebody looks."""
+        import numpy as np
+
         from spikestream.cli.base.cochleagram import shades_for
         from spikestream.cli.base.ear import Ear
+        from spikestream.stages.sound import Ear as Bands
 
         if not sys.stderr.isatty() or self.options.quiet:
             return
-        centres: Any = getattr(self.session.pipeline.stages["hear"], "centres_hz", None)
-        if centres is not None:
-            width = shutil.get_terminal_size().columns
-            self.ear = Ear(centres, width, shades_for(sys.stderr.encoding))
-            self.session.engine.watch(self.ear)
+        hears = self.session.pipeline.stages["hear"]
+        # Of an ear whose axons are not fibres of bands only the level is shown.
+        self.ear = Ear(
+            hears.centres_hz if isinstance(hears, Bands) else np.empty(0),
+            shutil.get_terminal_size().columns,
+            shades_for(sys.stderr.encoding),
+        )
+        self.session.engine.watch(self.ear)
 
     async def run(self) -> None:
         import asyncio
 
-        saying = asyncio.create_task(self._say_where())
+        tasks = [asyncio.create_task(self._say_where()), asyncio.create_task(self._end_in_time())]
         try:
             await self.session.run()
         finally:
-            saying.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _end_in_time(self) -> None:
+        """End it in time also where the device has gone and no sound comes any more."""
+        import asyncio
+
+        while self.limit_us is not None:
+            await asyncio.sleep(LOOK_S)
+            if self.begun_s and time.monotonic() - self.begun_s > self.limit_us / 1e6 + LOOK_S:
+                self.session.stop()
+                return
 
     async def _say_where(self) -> None:
         await self.session.started.wait()
@@ -168,8 +203,8 @@ class _Shown:
         """Print what has become known with one batch."""
         from spikestream.batch import Decisions
 
-        if not self.begun:  # a device may take two seconds for its first word
-            self.begun = True
+        if not self.begun_s:  # a device may take two seconds for its first word
+            self.begun_s = time.monotonic()
             self.console.log(f"listening to {getattr(self.session.sensor, 'device', 'the microphone')}, Ctrl-C ends")
         while self.ear is not None and self.ear.lines:
             self.console.log(self.ear.lines.popleft())

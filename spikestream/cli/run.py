@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spikestream.cli.base import INTERRUPTED, Console, add_quiet, run_until_signalled
 from spikestream.cli.base.report import say_if_cold
+from spikestream.cli.base.settings import tables_of_sensor
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
     console = Console(options.quiet)
     config = read_config(options.config, options.sets)
+    config = read_config(options.config, options.sets, base=tables_of_sensor(config.sensor.uri))
     path = config.checkpoint.path
     known = path if path and Path(path).exists() else ""
     every_s = config.checkpoint.every_s
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if known:
         console.log(f"goes on with what {known} has learned")
     say_if_cold(console)
-    warm_up(session.pipeline.stages.get("hear"))
+    warm_up(session)
 
     async def main() -> None:
         running = asyncio.create_task(session.run())

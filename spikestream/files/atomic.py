@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import Iterator
@@ -10,12 +11,15 @@ from pathlib import Path
 
 from spikestream.errors import RecordingError
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]:
     """Give a temporary file beside ``path`` to write, which becomes ``path`` at the end, unless there was an error.
 
-    Raises `RecordingError` where it cannot be written.
+    After an error it is deleted, or with ``keep`` becomes ``path.part``: what cannot be had again. Raises
+    `RecordingError` where it cannot be written.
     """
     target = Path(path)
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
@@ -26,9 +30,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(target.parent)
     except OSError as error:
         raise RecordingError(f"cannot be written: {error.strerror}", file=os.fspath(path)) from error
+    except BaseException:
+        if keep:
+            keep_part(temporary, target)
+        raise
     finally:
         with suppress(OSError):  # there only if it has not become the file
             temporary.unlink()
+
+
+def keep_part(temporary: Path, target: Path) -> None:
+    """Give an unfinished file the name ``target.part``."""
+    part = target.with_name(f"{target.name}.part")
+    with suppress(OSError):  # there is none
+        os.replace(temporary, part)
+        log.warning("what was written before is kept as %s", part)
 
 
 def _sync(path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.reader import Reader
+from spikestream.files.sound import SoundInfo, is_sound, sound_info
 
 MAP_SIDE = 4096
 """Pixels are counted up to here, either way: 64 MiB at the most, of which only the touched pages are ever real."""
@@ -52,12 +53,16 @@ class RecordingInfo:
         return bool(self.problems or self.warnings)
 
 
-def info(path: str | os.PathLike[str], *, scan: bool = True, **reading: Any) -> RecordingInfo:
+def info(path: str | os.PathLike[str], *, scan: bool = True, **reading: Any) -> RecordingInfo | SoundInfo:
     """Return a recording's facts from all of its events, in bounded memory, or with ``scan=False`` from its header.
+
+    A sound file's facts, unless a ``format`` of events is named, are a `SoundInfo`.
 
     The header alone (and an AEDAT 4 file's table) is read without Numba and says None where it cannot know.
     ``reading`` goes to `Reader`; stamps are taken as stored. Raises `RecordingError` where there is nothing to tell.
     """
+    if not reading.get("format") and is_sound(os.fspath(path)):
+        return sound_info(path, scan=scan)
     reading["time"] = "keep"
     with Reader(path, **reading) as reader:
         tally = _Tally()

@@ -29,6 +29,7 @@ MOST = 1 << 50
 SCAN_US = 250_000
 FLAT = 3
 """So many samples in a row at the end of the range are clipped: music that touches it once is not."""
+MAGIC = (b"fLaC", b"OggS", b".snd", b"caff", b"riff\x2e\x91\xcf\x11")
 ENDLESS = (0, 0xFFFFFFFF)
 """Sizes that a recorder writes into a header which it means to mend later."""
 BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
@@ -40,9 +41,10 @@ LOUDEST = {"ULAW": 32_124 / 32_768, "ALAW": 32_256 / 32_768}
 class SoundInfo:
     """A sound file's facts, None where unknown; ``bits`` is None where samples are compressed with a loss.
 
-    Levels in dB, of which a sine of full scale has 100, over all channels. ``clipped`` counts samples that stand in a
-    row of three or more at the end of the range. ``problems`` counts, by kind: ``clipped``, samples that are
-    ``not_finite``, and ``damaged`` = 1 where the file is shorter than it says or breaks off.
+    Levels in dB over all channels: ``rms_db`` of a sine of full scale is 100, and so is ``peak_db`` of full scale.
+    ``clipped`` counts samples that stand in a row of three or more at the end of the range. ``problems`` counts, by
+    kind: ``clipped``, samples that are ``not_finite``, and ``damaged`` = 1 where the file is shorter than it says or
+    breaks off.
     """
 
     path: str
@@ -68,14 +70,16 @@ class SoundInfo:
 
 
 def is_sound(path: str) -> bool:
-    """Return whether a file begins like sound: WAV (RIFF, RF64), FLAC, Ogg or AIFF."""
+    """Return whether a file begins like sound: WAV (RIFF, RF64, W64), FLAC, Ogg, AIFF, AU, CAF or MP3."""
     try:
         with open_regular(path) as file:
             head = file.read(12)
     except OSError:
         return False
     riff = head[:4] in (b"RIFF", b"RF64", b"RIFX") and head[8:12] == b"WAVE"
-    return riff or head[:4] in (b"fLaC", b"OggS") or (head[:4] == b"FORM" and head[8:11] == b"AIF")
+    aiff = head[:4] == b"FORM" and head[8:11] == b"AIF"
+    mp3 = head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0" and path.lower().endswith(".mp3"))
+    return riff or aiff or mp3 or head.startswith(MAGIC)
 
 
 def open_sound(path: str) -> soundfile.SoundFile:
@@ -96,7 +100,9 @@ def open_sound(path: str) -> soundfile.SoundFile:
     return file
 
 
-def blocks(path: str, *, length_us: int, from_us: int = 0, to_us: int | None = None) -> Generator[Sound, None, None]:
+def sounds(
+    path: str, *, length_us: int = 10_000, from_us: int = 0, to_us: int | None = None
+) -> Generator[Sound, None, None]:
     """Yield the samples of ``[from_us, to_us)`` µs, (n, channels) float32, cut at the multiples of ``length_us``.
 
     A block stops where the sample after it begins. Raises `RecordingError` after all samples before the damage, where
@@ -147,7 +153,7 @@ def sound_info(path: str | os.PathLike[str], *, scan: bool = True) -> SoundInfo:
     problems: dict[str, int] = {}
     warnings = []
     try:
-        for block in blocks(path, length_us=SCAN_US) if scan else ():
+        for block in sounds(path, length_us=SCAN_US) if scan else ():
             tally.add(block.samples)
         if not scan and (missing := missing_bytes(path)):
             raise _cut_short(path, missing)

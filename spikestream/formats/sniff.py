@@ -9,6 +9,7 @@ from spikestream.formats.base import Format, no_magic
 from spikestream.registry import found, load
 
 OWN = "spikestream"
+RECORD = b"\xa2op\xa5hello"
 LFS = b"version https://git-lfs.github.com/spec/"
 FOREIGN = (
     (b"Event Stream", "Event Stream (.es)"),
@@ -19,7 +20,9 @@ FOREIGN = (
     (b"#ROSBAG V", "a ROS 1 bag"),
     (b"\x89MCAP0\r\n", "MCAP"),
     (b"SQLite format 3\0", "a ROS 2 bag or another SQLite file"),
-    (b"RIFF", "a WAV or AVI file"),
+    (b"RIFF", "sound or a film (RIFF)"),
+    (b"fLaC", "sound (FLAC)"),
+    (b"OggS", "sound (Ogg)"),
 )
 """What other known files start with. Formats are asked first, so a plugin may read them."""
 PACKED = (
@@ -79,6 +82,9 @@ def _refuse_no_recording(head: bytes, name: str) -> None:
     if head.startswith(LFS):
         why = f"this is a Git-LFS pointer ({len(head)} bytes), not the recording"
         raise _not_known(head, name, f"git lfs pull --include {name}", why)
+    if RECORD in head[:32]:
+        remedy = f"spikestream replay {name}, or spikestream convert {name} sound.wav for the sound in it"
+        raise RecordingError("this is a record of a run, not a recording", file=name, remedy=remedy)
     if head[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise _not_known(head, name, "download it again", "this is a web page, not the recording")
 
@@ -88,6 +94,9 @@ def _refuse_foreign(head: bytes, name: str) -> None:
     if packed:
         raise RecordingError(f"this is packed with {packed}", file=name, remedy="unpack it first")
     foreign = _foreign(head, name)
+    if foreign.startswith("sound"):
+        remedy = "spikestream replay FILE plays it; in Python, ss.sounds(path) and ss.info(path)"
+        raise RecordingError(f"this is {foreign}, which holds no events", file=name, remedy=remedy)
     if foreign:
         remedy = "convert it to .aedat4 with a program that reads it, or install a plugin that does"
         raise RecordingError(f"this is {foreign}, which is not read here", file=name, remedy=remedy)

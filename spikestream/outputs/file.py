@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +12,8 @@ from typing import BinaryIO
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.outputs.base.due import Due, Published
 from spikestream.wire import BYE, Delivery, Flow, Hello, Outgoing
+
+log = logging.getLogger(__name__)
 
 
 class File:
@@ -22,6 +25,7 @@ class File:
         self._path = Path(location)
         self._part = self._path.with_name(f".{self._path.name}.tmp-{os.getpid()}")
         self._file: BinaryIO | None = None
+        self._broken = False
         self._flows: dict[str, Flow] = {}
         self._due: Due | None = None
         self.url = f"file://{location}"
@@ -66,11 +70,20 @@ class File:
                 raise self._failed(error) from error
 
     async def aclose(self) -> None:
-        """Close with a bye and give the file its name once it is on the disk; with nothing sent, an older one stays."""
+        """Close with a bye and give the file its name once it is on the disk; with nothing sent, an older one stays.
+
+        After an error what there is of it is kept as ``.part``.
+        """
         if self._file is None:
             return
         file, self._file = self._file, None
         try:
+            if self._broken:  # what is there may not be had again
+                with suppress(OSError):
+                    file.close()
+                self._part.replace(self._path.with_name(f"{self._path.name}.part"))
+                log.warning("what was written before is kept as %s.part", self._path)
+                return
             if not self._flows:
                 file.close()
                 return
@@ -96,6 +109,7 @@ class File:
         return [Delivery(self.url, "file", flows)]
 
     def _failed(self, error: OSError) -> RecordingError:
+        self._broken = True
         return RecordingError(f"cannot be written: {error.strerror}", file=str(self._path))
 
 

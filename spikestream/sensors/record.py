@@ -90,9 +90,9 @@ class Record:
         """Return what comes at ``start`` µs or later, of sound from the first whole sample there on."""
         if not isinstance(batch, Sound):
             return cut(batch, start)[1]
-        skipped = min(-(-(start - batch.start) * self.samplerate_hz // 1_000_000), len(batch))
-        begin = min(batch.start + skipped * 1_000_000 // self.samplerate_hz, batch.stop)
-        return Sound(begin, batch.stop, batch.samples[skipped:])
+        first, wanted = (-(-time * self.samplerate_hz // 1_000_000) for time in (batch.start, start))
+        begin = min(wanted * 1_000_000 // self.samplerate_hz, batch.stop)
+        return Sound(begin, batch.stop, batch.samples[wanted - first :])
 
     def _look(self, told: Mapping[str, list[Mapping[str, Any]]]) -> None:
         """Read what has to be known before the first batch, adding to ``told`` what each message says of it."""

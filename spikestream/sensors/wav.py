@@ -8,7 +8,7 @@ from contextlib import closing
 
 from spikestream.batch import Sound
 from spikestream.errors import ConfigError
-from spikestream.files.sound import blocks, open_sound
+from spikestream.files.sound import open_sound, sounds
 
 TURN = 8
 """Batches between two turns of the event loop."""
@@ -47,7 +47,7 @@ class Wav:
     async def batches(self, start: int = 0) -> AsyncIterator[Sound]:
         """Yield the batches of the selection that end after ``start`` µs, from the first whole sample there on."""
         begin = max(start, self._from)
-        with closing(blocks(self.location, length_us=self._length, from_us=begin, to_us=self._to)) as found:
+        with closing(sounds(self.location, length_us=self._length, from_us=begin, to_us=self._to)) as found:
             for number, batch in enumerate(found):
                 if number % TURN == 0:
                     await asyncio.sleep(0)

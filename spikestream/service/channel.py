@@ -11,15 +11,15 @@ from spikestream.batch import Batch
 
 
 class Channel:
-    """At most ``batches`` batches and ``rows`` events wait, or one batch of any size.
+    """At most ``batches`` batches, ``rows`` events and ``span_us`` µs of stream time wait, or one batch of any size.
 
     `put` makes a recording wait for room; `offer` never waits, drops the oldest instead and counts it: the pipeline
     sees a gap. Counts of rows: ``taken == given + dropped + waiting``.
     """
 
-    def __init__(self, batches: int = 64, rows: int = 1 << 20) -> None:
+    def __init__(self, batches: int = 64, rows: int = 1 << 20, span_us: int = 1 << 62) -> None:
         self.taken = self.given = self.dropped = 0
-        self._limits = (batches, rows)
+        self._limits = (batches, rows, span_us)
         self._queue: deque[tuple[Batch, int]] = deque()
         self._rows = 0
         self._closed = False
@@ -77,8 +77,11 @@ class Channel:
         return batch, came_ns
 
     def _full(self, batch: Batch) -> bool:
-        batches, rows = self._limits
-        return bool(self._queue) and (len(self._queue) >= batches or self._rows + len(batch) > rows)
+        batches, rows, span_us = self._limits
+        if not self._queue:
+            return False
+        late = batch.stop - self._queue[0][0].start > span_us
+        return late or len(self._queue) >= batches or self._rows + len(batch) > rows
 
     def _add(self, batch: Batch, came_ns: int) -> None:
         with self._change:

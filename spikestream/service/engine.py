@@ -33,6 +33,8 @@ HANDED_OVER = 8
 """Results that may wait for the loop before the worker waits."""
 LATENCIES = 100_000
 """The last so many batches give the latency percentiles."""
+LIVE_US, LIVE_BATCHES = 4_000_000, 1 << 13
+"""So much stream time of a live sensor may wait for a slow pipeline, in so many batches at most."""
 
 
 class Watcher(Protocol):
@@ -88,9 +90,11 @@ class Progress:
         wall_ns = max(1, (self.ended_ns or monotonic_ns()) - self.started_ns)
         return (self.stop - (self.start or 0)) * 1000 / wall_ns
 
-    def latency_ms(self, percent: float) -> float:
-        """Return a percentile of the time from a batch's arrival at the channel to its publication, in ms."""
-        return float(np.percentile(list(self.latencies_ns), percent)) / 1e6 if self.latencies_ns else 0.0
+    def latency_ms(self, percent: float, last: int = LATENCIES) -> float:
+        """Return a percentile of the time from a batch's arrival to its publication, in ms, of the ``last`` batches."""
+        if not self.latencies_ns:
+            return 0.0
+        return float(np.percentile(list(itertools.islice(reversed(self.latencies_ns), last)), percent)) / 1e6
 
 
 class Engine:
@@ -114,7 +118,8 @@ class Engine:
     ) -> None:
         self.pipeline, self.sensor, self.hub, self.name = pipeline, sensor, hub, name
         self.progress = Progress()
-        self.channel = Channel()
+        # A recording waits, so a little is enough; of a live sensor, what is not taken in time is lost.
+        self.channel = Channel(LIVE_BATCHES, span_us=LIVE_US) if sensor.live else Channel()
         self._mark = mark
         self._watch = list(watch)
         self._on_outputs = on_outputs

@@ -16,6 +16,9 @@ from spikestream.sensors.base import Sensor, open_sensor, parse_uri
 from spikestream.sensors.guard import Guard
 from spikestream.sensors.record import Record, is_record
 
+SOUNDS = (".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64")
+"""What a record must not be called: a program for sound would not know it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -42,6 +45,11 @@ def check(job: Job) -> None:
     for path in (job.save, job.record):
         if "\0" in path or (path and not Path(path).absolute().parent.is_dir()):
             raise ConfigError(f"cannot write {path!r}: there is no such folder", value=path)
+        if path and Path(path).is_dir():
+            raise ConfigError(f"cannot write {path!r}: it is a folder", value=path)
+    if Path(job.record).suffix.lower() in SOUNDS:
+        text = f"sound is recorded as .wav, or with all that belongs to it as .rec, not as {Path(job.record).suffix}"
+        raise ConfigError(text, key="--record", value=job.record)
     taken: dict[str, str] = {}
     for what, path, written in _files(job):
         place = os.path.realpath(path) if path else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spikestream.batch import Batch, Command, Sound
@@ -19,12 +19,22 @@ from spikestream.config import Config, to_tables
 from spikestream.files.labels import LabelRow
 from spikestream.outputs.file import File
 from spikestream.service.hub import Hub
-from spikestream.wire import Stats
+from spikestream.wire import MAX_FRAME, Stats
 
 STATE_PART = 512 << 10
 """Bytes of the starting memory in one message."""
 LABELS_PART = 1_000
 """Rows of labels in one message."""
+
+
+def sound_parts(batch: Sound, samplerate_hz: int) -> Iterator[Sound]:
+    """Yield the sound in parts that each fit a frame, cut where samples are, which the wire could not know."""
+    most = MAX_FRAME // (8 * batch.samples.shape[1])
+    first = -(-batch.start * samplerate_hz // 1_000_000)
+    edges = [0, *range(most, len(batch), most), len(batch)]
+    times = [batch.start, *((first + at) * 1_000_000 // samplerate_hz for at in edges[1:-1]), batch.stop]
+    for at, until, start, stop in zip(edges, edges[1:], times, times[1:], strict=False):
+        yield Sound(start, stop, batch.samples[at:until])
 
 
 class Recorder:
@@ -60,7 +70,11 @@ class Recorder:
         for command in commands:
             values = {"command": type(command).__name__.lower(), **dataclasses.asdict(command)}
             self._tell("commands", values, command.t)
-        self._hub.publish(f"record.sensor.{'sound' if isinstance(batch, Sound) else 'events'}", batch)
+        if isinstance(batch, Sound):
+            for part in sound_parts(batch, self._config.sensor.samplerate_hz):
+                self._hub.publish("record.sensor.sound", part)
+        else:
+            self._hub.publish("record.sensor.events", batch)
 
     @property
     def rows(self) -> int:

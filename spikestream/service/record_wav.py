@@ -8,6 +8,7 @@ has.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = (1 << 32) - (1 << 16)
 """A WAV file counts its bytes in 32 bits."""
+NEXT_TO_NOTHING = 1 << 16
+"""A disk with fewer free bytes is full: libsndfile says "System error." only."""
 SILENCE = 1 << 16
 """Samples of silence written at once."""
 
@@ -35,6 +38,11 @@ def is_pcm16(batch: Batch) -> bool:
         return False
     scaled = batch.samples * np.float32(32_768)
     return bool(np.all((scaled == np.rint(scaled)) & (scaled >= -32_768) & (scaled < 32_768)))
+
+
+def _is_full(path: str) -> bool:
+    disk = os.statvfs(os.path.dirname(os.path.abspath(path)))
+    return disk.f_bavail * disk.f_frsize < NEXT_TO_NOTHING
 
 
 class WavRecorder:
@@ -48,6 +56,7 @@ class WavRecorder:
         self._rate, self._pcm16 = samplerate_hz, pcm16
         self._stack = ExitStack()
         self._file: soundfile.SoundFile | None = None
+        self._error: RecordingError | None = None
         self._left = MOST_BYTES
         self._now = 0
 
@@ -69,16 +78,22 @@ class WavRecorder:
         self._now = batch.stop
 
     async def aclose(self) -> None:
-        """Give the file its name, now that it is complete."""
+        """Give the file its name, now that it is complete; after an error what there is of it becomes a ``.part``."""
+        import soundfile
+
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except soundfile.SoundFileError as error:
+                self._error = self._error or RecordingError(f"cannot be written: {error}", file=self.path)
             self._file = None
-        self._stack.close()
+        failed = self._error
+        self._stack.__exit__(type(failed) if failed else None, failed, None)
 
     def _open(self, channels: int) -> soundfile.SoundFile:
         import soundfile
 
-        part = self._stack.enter_context(replacing(self.path))
+        part = self._stack.enter_context(replacing(self.path, keep=True))
         subtype = "PCM_16" if self._pcm16 else "FLOAT"
         try:
             return soundfile.SoundFile(part, "w", self._rate, channels, subtype, format="WAV")
@@ -91,12 +106,15 @@ class WavRecorder:
         assert self._file is not None, "written before it is open"
         self._left -= samples.size * (2 if self._pcm16 else 4)
         if self._left < 0:
-            raise RecordingError(
-                "a WAV file holds 4 GB at most", file=self.path, remedy="--record another name: a record has no limit"
-            )
-        # Rounded here: libsndfile would scale by 32767.
-        data = np.rint(samples * 32_768).astype(np.int16) if self._pcm16 else samples
+            remedy = "--record FILE.rec, which has no limit"
+            self._error = RecordingError("a WAV file holds 4 GB at most", file=self.path, remedy=remedy)
+            raise self._error
+        # Rounded here: libsndfile would scale by 32767. A device that came back with another rate may give a whole 1.
+        data = np.rint(samples * 32_768).clip(-32_768, 32_767).astype(np.int16) if self._pcm16 else samples
         try:
             self._file.write(data)
-        except soundfile.SoundFileError as error:
-            raise RecordingError(f"cannot be written: {error}", file=self.path) from error
+            self._file.flush()
+        except (soundfile.SoundFileError, OSError) as error:
+            reason = "the disk is full" if _is_full(self.path) else str(error)
+            self._error = RecordingError(f"cannot be written: {reason}", file=self.path)
+            raise self._error from error

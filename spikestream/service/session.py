@@ -11,42 +11,48 @@ from typing import Any
 import numpy as np
 
 from spikestream import checkpoint
-from spikestream.batch import Batch, Command, Label, Setting, Sound, Window, no_spikes
-from spikestream.config import build
-from spikestream.errors import ConfigError, SpikestreamError
-from spikestream.files.labels import LabelRow, read_labels
+from spikestream.batch import Batch, Command, Sound, no_spikes
+from spikestream.config import Config, build, ear_of
+from spikestream.errors import SpikestreamError
+from spikestream.files.labels import read_labels
 from spikestream.outputs.base import open_output
 from spikestream.pipeline import Hop, Pipeline
 from spikestream.sensors.microphone import Microphone
 from spikestream.sensors.pace import Pace
 from spikestream.sensors.record import Record
 from spikestream.sensors.recording import Recording
-from spikestream.sensors.voice import Voice
+from spikestream.service.commands import known_commands, label_windows, marker
 from spikestream.service.engine import Engine, OutputHash
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job, check, guarded, sensor_of
 from spikestream.service.record import Recorder
 from spikestream.service.record_wav import WavRecorder
-from spikestream.service.scoring import Scorer, commands_of, windows_of
-from spikestream.stages.carfac import Carfac
-from spikestream.stages.hear import Cochlea
+from spikestream.service.scoring import Scorer
 from spikestream.wire import POLICIES, Stats
 
 log = logging.getLogger(__name__)
 
 STATS_S = 1.0
+RECENT = 1_000
+"""So many batches give the latencies that are published while it runs."""
 PATIENCE_S = 10.0
 """How long a subscriber may take nothing, at the end, before it is given up."""
 
 
-def warm_up(ear: object = None) -> None:
-    """Load, or on a new machine compile, the kernels of the network and of the ear: no batch shall wait for that."""
+def warm_up(session: Session | None = None) -> None:
+    """Load, or on a new machine compile, the kernels of the network and of a session's ear: no batch shall wait."""
     from spikestream.stages.network import Network
 
     network = Network(1, 1)
     network(no_spikes(0, network.tick_us))
-    if isinstance(ear, Cochlea | Carfac):
-        type(ear)(8_000, 8)(Sound(0, 625, np.zeros((5, 1), np.float32)))
+    if session is not None and "hear" in session.pipeline.stages:
+        config: Config = session.pipeline.config
+        rate, channels = config.sensor.samplerate_hz, getattr(session.sensor, "channels", 1)
+        silence = Sound(0, 10_000, np.zeros((rate // 100, channels), np.float32))
+        try:
+            ear_of(config)(silence)
+        except SpikestreamError as error:  # it will say so again, of real sound
+            log.debug("warming up: %s", error)
 
 
 class Session:
@@ -70,14 +76,15 @@ class Session:
         policies = POLICIES if job.blocking else tuple(policy for policy in POLICIES if policy != "block")
         outputs = [open_output(url) for url in config.publish.urls]
         self.hub = Hub(outputs, epoch=secrets.token_hex(8), policies=policies)
+        windows = label_windows(config, self.rows)
         source = guarded(self.sensor, config.sensor.uri)
         self.engine = Engine(
             self.pipeline,
             source if source.live else Pace(source, config.sensor.speed),
             self.hub,
             name=config.publish.pipeline,
-            commands=self._commands(),
-            mark=self._marker(),
+            commands=known_commands(config, self.sensor, windows if job.labels else None),
+            mark=marker(config, self.sensor, self.pipeline.config.sensor.samplerate_hz),
             watch=[self.hash, self._score, *([self.recorder] if self.recorder else [])],
             on_outputs=on_outputs,
         )
@@ -201,12 +208,21 @@ class Session:
         if progress.start is not None and self.scorer is not None and not self.scorer.decided:
             labels = f"{self.rows[0].start:,}..{self.rows[-1].stop:,} µs" if self.rows else "none"
             stream = f"{progress.start:,}..{progress.stop:,} µs"
-            said.append(f"no labelled window was decided: labels {labels}, stream {stream}, both on the sensor's clock")
+            if self.job.config.readout.windows == "voice":
+                said.append(
+                    "what voices mark is not measured against labels, whose windows are others: windows=marked is"
+                )
+            else:
+                said.append(
+                    f"no labelled window was decided: labels {labels}, stream {stream}, both on the sensor's clock"
+                )
         return said
 
     def lost(self) -> int:
         """Return how many events, spikes and decisions were dropped or are missing, on the way to anyone."""
         hops = sum(sum(hop.dropped.values()) + abs(hop.missing()) for hop in self.hops())
+        if isinstance(self.sensor, Microphone):  # what never came here is in no hop
+            hops += self.sensor.vanished + self.sensor.overflows
         return hops + (0 if self._from_the_decoder() else sum(self._lost_before().values()))
 
     def summary(self) -> dict[str, Any]:
@@ -247,28 +263,6 @@ class Session:
         state = b"" if fresh else checkpoint.dumped(self.pipeline)
         return Recorder(self.job.record, self.pipeline.config, state, self.rows)
 
-    def _windows(self) -> list[LabelRow]:
-        readout = self.job.config.readout
-        return list(windows_of(self.rows, readout.window_us if readout.windows == "grid" else None))
-
-    def _commands(self) -> list[Command]:
-        config = self.job.config
-        recorded: Sequence[Command] = getattr(self.sensor, "commands", ())
-        if not self.job.labels:
-            return list(recorded)
-        marked = config.readout.windows == "marked"
-        commands = commands_of(self._windows(), mark=marked, teach=config.learn.enabled)
-        return [*commands, *(command for command in recorded if not _teaches(command))]
-
-    def _marker(self) -> Callable[[Batch], Sequence[Command]]:
-        """Return what marks windows as the stream goes by; a record holds the marks already."""
-        if self.job.config.readout.windows != "voice" or isinstance(self.sensor, Record):
-            return lambda batch: ()
-        if not self.pipeline.config.sensor.samplerate_hz:
-            text = "voices are heard in sound, and this sensor gives events"
-            raise ConfigError(text, key="readout.windows", value="voice", allowed="grid, marked")
-        return Voice(self.pipeline.config.sensor.samplerate_hz)
-
     @property
     def _senses(self) -> str:
         """Return the name of the stage whose spikes the network hears."""
@@ -276,7 +270,8 @@ class Session:
 
     def _open_scorer(self) -> Scorer | None:
         axons: int = self.pipeline.stages[self._senses].axons  # type: ignore[attr-defined]
-        return Scorer(self._windows(), axons, self.job.config.learn.enabled) if self.rows else None
+        windows = label_windows(self.job.config, self.rows)
+        return Scorer(windows, axons, self.job.config.learn.enabled) if self.rows else None
 
     def _score(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         if self.scorer is not None:
@@ -295,7 +290,7 @@ class Session:
             "decisions": self.pipeline.made["readout"],
             "events_dropped": self.engine.channel.dropped,
             "realtime_factor": progress.realtime_factor(),
-            "latency_ms": {"p50": progress.latency_ms(50), "p99": progress.latency_ms(99)},
+            "latency_ms": {"p50": progress.latency_ms(50, RECENT), "p99": progress.latency_ms(99, RECENT)},
         }
         self._publish("engine.stats", values)
         if isinstance(self.sensor, Microphone):
@@ -305,8 +300,3 @@ class Session:
         start = self.engine.progress.start or 0
         stop = max(start, self.engine.progress.stop)
         self.hub.publish(f"{self.job.config.publish.pipeline}.{topic}", Stats(start, stop, values))
-
-
-def _teaches(command: Command) -> bool:
-    """Return whether a command is one that labels make: a label, a mark, a freeze."""
-    return isinstance(command, Label | Window) or (isinstance(command, Setting) and command.key == "learn.enabled")

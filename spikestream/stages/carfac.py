@@ -67,7 +67,7 @@ class Carfac(Ear):
         from spikestream.kernels import carfac, fibres
 
         self.options = made = _checked({"samplerate_hz": samplerate_hz, "bands": bands, **options})
-        super().__init__(samplerate_hz, bands, len(made.thresholds))
+        super().__init__(samplerate_hz, bands, len(made.thresholds), made.thresholds)
         self._carfac, self._fibres = carfac, fibres
         self._coeffs = _design(made)
         self._nerve = fibres.Params(samplerate_hz, bands, made.tau_ms, made.drive, made.thresholds, made.refrac_ms)

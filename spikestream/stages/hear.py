@@ -37,7 +37,7 @@ class Cochlea(Ear):
 
         self._kernel = cochlea
         self.params = _params(cochlea, {"samplerate_hz": samplerate_hz, "bands": bands, **options})
-        super().__init__(samplerate_hz, bands, self.params.fibres)
+        super().__init__(samplerate_hz, bands, self.params.fibres, self.params.thresholds)
         self._coeffs = cochlea.design(self.params)
         self._rest()
         room = ROOM + STRETCH * self.axons

@@ -1,13 +1,14 @@
 """What all ears share: sound in, spikes out, the stamps of samples, gaps, and a memory that can be saved.
 
-Sample n of a stretch of sound that began at stream time t0 is at ``t0 + n * 10^6 // samplerate`` µs: derived from the
-count, so that nothing adds up. A spike has the stamp of its sample.
+Sample n is at ``n * 10^6 // samplerate`` µs of stream time: derived from the count, so that nothing adds up and no cut
+is seen. The first sample of all, and the first behind a gap, is the first one at or after the start of its batch; from
+there they are counted. A spike has the stamp of its sample.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -21,20 +22,28 @@ from spikestream.stages.base import Account, State, take_over
 REST_US = 1_000_000
 """A gap is heard as silence for so long; after it the ear is at rest."""
 NOWHERE = -(2**63)
+FARTHEST = 2**42
+"""No stream has more samples, so that their numbers in µs fit an int64: a year at 96 kHz."""
 FLOAT = np.dtype(np.float32)
 
 
 class Ear:
     """An ear of ``axons`` = fibres times ``bands``, axon = ``fibre * bands + band``; band 0 is the lowest.
 
+    ``thresholds`` are those of the fibres; those for OFF, if there are any, have the same ones again.
     What it is made of stands in `_hear`, `_rest` and `_memory` of the ear itself.
     """
 
-    def __init__(self, samplerate_hz: int, bands: int, fibres: int) -> None:
+    def __init__(self, samplerate_hz: int, bands: int, fibres: int, thresholds: Sequence[float]) -> None:
         self.samplerate_hz, self.bands, self.axons = samplerate_hz, bands, bands * fibres
+        self.thresholds = tuple(thresholds)
         self.account = Account(conserves=False)
-        self._origin = NOWHERE  # stream time of sample 0, µs
-        self._heard = 0  # samples since then
+        self._heard = NOWHERE  # the number of the next sample
+
+    @property
+    def centres_hz(self) -> Array:
+        """Return the centre frequencies of the bands in Hz, (bands,), lowest first."""
+        raise NotImplementedError
 
     def _hear(self, samples: Array) -> tuple[Array, Array]:
         """Return the spikes of samples (n,) float32: (number of the sample (m,) int64, axon (m,) int32), both its own.
@@ -56,32 +65,34 @@ class Ear:
         if not isinstance(batch, Sound):
             raise SpikestreamError(f"an ear hears sound, not {type(batch).__name__}")
         samples = self._mono(batch)
-        if self._origin == NOWHERE:
-            self._origin, self._heard = batch.start, 0
+        if self._heard == NOWHERE:
+            self._heard = self._number(batch.start)
         self.account.taken += len(samples)
         return self._stamped(samples, batch.start, batch.stop)
 
     def skip(self, start: int, stop: int) -> Spikes:
         """Hear silence over the gap ``[start, stop)`` µs, for a second at most; what comes after starts a new count."""
         silence = min(stop - start, REST_US) * self.samplerate_hz // 1_000_000
-        self._origin, self._heard = start, 0
+        self._heard = self._number(start)
         made = self._stamped(np.zeros(silence, np.float32), start, stop)
         if stop - start > REST_US:
             self._rest()
-        self._origin = NOWHERE
+        self._heard = NOWHERE
         return made
 
     def state(self) -> State:
         """Return copies of all that the ear holds, and of the count of samples."""
-        counts = {"origin": np.int64(self._origin), "heard": np.int64(self._heard)}
-        return {key: np.array(value) for key, value in (counts | self._memory()).items()}
+        return {key: np.array(value) for key, value in ({"heard": np.int64(self._heard)} | self._memory()).items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take over what `state` returned; raises `ModelError` where it does not fit this ear."""
         taken = take_over(self.state(), state)
-        if taken["heard"] < 0 or not all(np.isfinite(value).all() for value in taken.values()):
-            raise ModelError("the saved state contradicts itself: a count below 0, or numbers that are not finite")
-        self._origin, self._heard = int(taken["origin"]), int(taken["heard"])
+        heard = int(taken["heard"])
+        if (heard != NOWHERE and abs(heard) > FARTHEST) or not all(
+            np.isfinite(value).all() for value in taken.values()
+        ):
+            raise ModelError("the saved state contradicts itself: a time no stream reaches, or numbers not finite")
+        self._heard = heard
         for key, mine in self._memory().items():
             mine[...] = taken[key]
 
@@ -99,13 +110,16 @@ class Ear:
             raise SpikestreamError(f"the sound in [{batch.start}, {batch.stop}) µs holds numbers that are not finite")
         return mono
 
+    def _number(self, time: int) -> int:
+        """Return the number of the first sample at or after ``time`` µs."""
+        return -(-time * self.samplerate_hz // 1_000_000)
+
     def _stamped(self, samples: Array, start: int, stop: int) -> Spikes:
         t, axon = self._hear(samples)
         self._heard += len(samples)
         self.account.given += len(t)
         t *= 1_000_000
         t //= self.samplerate_hz
-        t += self._origin
         if len(t) and not start <= t[0] <= t[-1] < stop:  # a sensor may end a batch up to a sample early
             t = np.clip(t, start, max(start, stop - 1))
         return Spikes(start, stop, t, axon)
@@ -120,7 +134,7 @@ def make_ear(name: str, samplerate_hz: int, options: Mapping[str, Any]) -> Any:
     try:
         inspect.signature(make).bind(samplerate_hz, **options)
     except (TypeError, ValueError) as error:
-        text = f"the stage '{name}' is no ear with {', '.join(options)}: {error}"
+        text = f"the ear '{name}' cannot be made with {', '.join(options)}: {error}"
         raise ConfigError(text, key="hear.stage", value=name, allowed="hear, carfac, or the ear of a plugin") from error
     try:
         ear = make(samplerate_hz, **options)

@@ -244,7 +244,7 @@ def test_odd_options_are_a_config_error(options):
     ("key", "value"),
     [
         ("right.flat", np.nan),
-        ("left.heard", -1),
+        ("left.heard", 2**60),
         ("left.recent.band", 63),
         ("right.recent.band", -1),
         ("left.recent.t", 10**15),

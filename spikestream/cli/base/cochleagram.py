@@ -64,11 +64,22 @@ def framed(lines: Sequence[str], names: Sequence[str], start: int, stop: int) ->
     last = len(lines) - 1
     shown = (name if (last - row) % EVERY == 0 else "" for row, name in enumerate(names))
     body = [f"{name:>{width}} |{line}" for name, line in zip(shown, lines, strict=True)]
-    places = range(0, columns, TICK)
-    marks = "".join("+" + "-" * (min(TICK, columns - at) - 1) for at in places)
-    times = (f"{(start + (stop - start) * at / columns) / 1e6:.4g} s" for at in places)
-    below = "".join(f"{name:{TICK}}" for name in times)[:columns].rstrip()
-    return [*body, f"{'Hz':>{width}} {marks}", f"{'':{width}} {below}"]
+    marks, below = ["-"] * columns, [" "] * (columns + TICK)
+    for time in _round_times(start, stop, max(1, columns // TICK)):
+        at = (time - start) * columns // max(1, stop - start)
+        name = f"{time / 1e6:.6g} s"
+        marks[at] = "+"
+        if at + len(name) <= columns or not at:
+            below[at : at + len(name)] = name
+    return [*body, f"{'Hz':>{width}} {''.join(marks)}", f"{'':{width}} {''.join(below).rstrip()}"]
+
+
+def _round_times(start: int, stop: int, most: int) -> range:
+    """Return at most so many round times in µs in ``[start, stop)``, one at least."""
+    last = max(stop - 1, start)
+    steps = (digit * 10**power for power in range(20) for digit in (1, 2, 5))
+    step = next(step for step in steps if last // step - -(-start // step) < most)
+    return range(-(-start // step) * step, last + 1, step)
 
 
 def names_of(centres_hz: Array, rows: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +20,20 @@ def tables_of_model(path: str) -> dict[str, Any]:
     # Its windows were those of the labels it was trained with.
     kept["readout"] = {key: value for key, value in kept["readout"].items() if key != "windows"}
     return kept
+
+
+SOUND = {"network": {"theta_plus": 0.5}}
+"""What is different for sound unless it is set: a cochlea gives more spikes than a camera does after `downsample`."""
+
+
+def tables_of_sensor(uri: str) -> Mapping[str, Any]:
+    """Return the defaults that go with what a sensor's URI names, in front of all that is set."""
+    from spikestream.files.sound import is_sound
+    from spikestream.sensors.base import parse_uri
+
+    scheme, location, _ = parse_uri(uri)
+    sounds = scheme in ("wav", "microphone") or (scheme == "file" and location != "-" and is_sound(location))
+    return SOUND if sounds else {}
 
 
 def says_windows(path: str | None, sets: Sequence[str]) -> bool:

@@ -85,7 +85,8 @@ class Capture:
         """Yield what is left of a run that is over."""
         yield from self.drain()
         yield from self._flushed()
-        self._ended_ns = self.last[1]
+        if self.begun:  # else the run before is the last of which anything is known
+            self._ended_ns = self.last[1]
 
     def begin_run(self, rate_hz: int, now_ns: int) -> None:
         """Begin the next run, for which a device was opened at ``now_ns`` and may have another rate."""

@@ -41,10 +41,21 @@ class Ring:
         self._samples[at : at + first] = block[:first]
         self._samples[: fits - first] = block[first:fits]
         if fits < n:
-            self._losses.append((self._written + fits, n - fits))
-            self.dropped += n - fits
+            self._lose(self._written + fits, n - fits)
         self.captured += n
         self._written += fits
+
+    def _lose(self, place: int, n: int) -> None:
+        """Count samples that found no room; losses at one place are one, however long nobody reads."""
+        self.dropped += n
+        try:
+            last = self._losses.pop()
+        except IndexError:  # the reader has it
+            last = (place, 0)
+        if last[0] != place:
+            self._losses.append(last)
+            last = (place, 0)
+        self._losses.append((place, last[1] + n))
 
     def take(self) -> tuple[int, Array]:
         """Return how many samples were lost first, and a copy of those that follow up to the next loss; for the reader.

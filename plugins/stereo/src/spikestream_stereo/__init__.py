@@ -28,7 +28,7 @@ PHASE_HZ = 1_500.0
 EAR = {"tau_ms": 0.3, "drive": 15.0, "locking_hz": 3_000.0}
 """A fibre that forgets within a wave says when it came. With the cochlea's own 20 ms, noise at -14 dB misleads it."""
 SIDES = ("left", "right")
-REMEDY = 'a recording with two channels, or stage = "hear", which takes any number of them'
+REMEDY = "sound of two channels: a stereo file, or listen --channels 2"
 
 
 class Stereo:

@@ -7,18 +7,28 @@ again; the time it was gone is a gap.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from time import monotonic_ns
 from typing import Any
 
 from spikestream.batch import Array, Sound
 from spikestream.errors import ConfigError, DeviceError, SpikestreamError
 from spikestream.sensors.base.capture import Capture
+from spikestream.sensors.microphone.driver import (
+    Device,
+    answered,
+    devices,
+    find,
+    list_devices,
+    opened,
+    portaudio,
+    told,
+)
+
+__all__ = ["Device", "Microphone", "list_devices"]
 
 log = logging.getLogger(__name__)
 
@@ -28,32 +38,12 @@ SILENT_S = 5.0
 PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2, 5.0)
 """Between tries to open it again; the last one stays."""
 MOST_CHANNELS = 64
-INSTALL = "apt install libportaudio2 (Debian, Ubuntu), brew install portaudio (macOS)"
-LIST = "spikestream listen --devices lists what there is"
-
-_open: set[object] = set()
-"""Microphones that are open: PortAudio looks for new devices only while there is none."""
-_say_nothing = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)(
-    lambda *told: None
-)
-"""Given to ALSA, which prints a page of errors of its own on a machine without sound."""
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Something to record from: ``number`` and ``name`` both name it; ``samplerate_hz`` is its own."""
-
-    number: int
-    name: str
-    host: str
-    channels: int
-    samplerate_hz: float
-    default: bool
 
 
 class Microphone:
-    """A microphone in batches of about ``length_us`` µs, ``location`` a device's number or a part of its name.
+    """A microphone in batches of about ``length_us`` µs, ``device`` its number or a part of its name.
 
+    In a URI the device may be the location as well: ``microphone://usb?channels=2``.
     ``samplerate_hz`` 8,000 to 96,000: where the device lacks it, its own rate is resampled. Counts of the device's
     samples: ``captured == taken + dropped + held``. Raises `ConfigError`, and `DeviceError` where there is no such
     device; one that goes away later is waited for.
@@ -66,11 +56,12 @@ class Microphone:
         self,
         location: str = "",
         *,
+        device: str = "",
         samplerate_hz: int | str = 16_000,
         channels: int | str = 1,
         length_us: int | str = 10_000,
     ) -> None:
-        self.location = location.strip("/")
+        self.wanted = device or location.strip("/")
         self.samplerate_hz = _whole("samplerate_hz", samplerate_hz, 8_000, 96_000)
         self.channels = _whole("channels", channels, 1, MOST_CHANNELS)
         self._length_us = _whole("length_us", length_us, 1_000, 1_000_000)
@@ -78,11 +69,12 @@ class Microphone:
         self.came_ns = 0  # when the first sample of the last batch was there, on the monotonic clock
         self.vanished = 0
         self.connected = False
-        self._device = _find(self.location, self.channels)
-        self._capture = Capture(self._rate_hz(), self.samplerate_hz, self.channels)
+        self._device = answered(lambda: find(self.wanted, self.channels))
+        self._capture = Capture(answered(self._rate_hz), self.samplerate_hz, self.channels)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._stream: Any = None
+        self._run = 0  # how often it was opened
         self._ended = False
 
     @property
@@ -104,6 +96,11 @@ class Microphone:
     def held(self) -> int:
         """Return the samples that wait in the ring."""
         return self._capture.ring.waiting
+
+    @property
+    def overflows(self) -> int:
+        """Return how often PortAudio said that samples were lost before they came here."""
+        return self._capture.overflows
 
     @property
     def device(self) -> str:
@@ -142,7 +139,8 @@ class Microphone:
                 await self._said_something()
                 gone = self._gone()
                 if gone:
-                    self._close()
+                    with suppress(DeviceError):  # the server hangs, and so would whoever waits for it
+                        await self._off_loop(self._close)
                 for sound, came_ns in self._capture.end_run() if gone else self._capture.drain():
                     self.came_ns = came_ns
                     self.sent += len(sound)
@@ -151,19 +149,23 @@ class Microphone:
                     await self._reconnect()
         finally:
             looking.cancel()
-            self._close()
+            self._loop = None
+            with suppress(DeviceError):  # nobody waits for a server that hangs
+                await self._off_loop(self._close)
 
     # The device's side.
 
-    def _heard(self, block: Array, frames: int, times: Any, status: Any) -> None:
-        """Take a block from PortAudio, in its own thread."""
-        self._capture.heard(block, monotonic_ns(), bool(status.input_overflow))
-        self._wake()
+    def _heard(self, run: int, block: Array, frames: int, times: Any, status: Any) -> None:
+        """Take a block from PortAudio, in its own thread; one of a run that was given up is nobody's."""
+        if run == self._run:
+            self._capture.heard(block, monotonic_ns(), bool(status.input_overflow))
+            self._wake()
 
-    def _finished(self) -> None:
+    def _finished(self, run: int) -> None:
         """Hear that the stream has ended, from PortAudio."""
-        self._ended = True
-        self._wake()
+        if run == self._run:
+            self._ended = True
+            self._wake()
 
     def _wake(self) -> None:
         if self._loop is not None:
@@ -172,12 +174,16 @@ class Microphone:
 
     def _start(self) -> None:
         """Open the device and let it run; raises `DeviceError`."""
-        audio = _portaudio()
+        audio = portaudio()
+        if self._stream is not None:  # of a call that hung and came back in the end
+            self._close()
         rate = self._rate_hz()
         self._capture.begin_run(rate, monotonic_ns())
         self._ended = False
-        _open.add(self)
-        with _told(audio, self._device.name):
+        self._run += 1
+        run = self._run
+        opened.add(self)
+        with told(audio, self._device.name):
             self._stream = audio.InputStream(
                 device=self._device.number,
                 samplerate=rate,
@@ -185,8 +191,8 @@ class Microphone:
                 dtype="int16",
                 blocksize=self._length_us * rate // 1_000_000,
                 latency="low",
-                callback=self._heard,
-                finished_callback=self._finished,
+                callback=lambda *told: self._heard(run, *told),
+                finished_callback=lambda: self._finished(run),
             )
             self._stream.start()
         self.connected = True
@@ -194,22 +200,23 @@ class Microphone:
     def _close(self) -> None:
         """Let go of the device."""
         stream, self._stream = self._stream, None
+        self._run += 1
         self.connected = False
         if stream is not None:
             with suppress(Exception):  # of a device that is gone PortAudio complains once more
                 stream.close(ignore_errors=True)
-        _open.discard(self)
+        opened.discard(self)
 
     def _rate_hz(self) -> int:
         """Return the rate to open the device with: the one asked for, or its own where it lacks that."""
-        audio = _portaudio()
+        audio = portaudio()
         asked = {"device": self._device.number, "channels": self.channels, "dtype": "int16"}
         try:
             audio.check_input_settings(samplerate=self.samplerate_hz, **asked)
             return self.samplerate_hz
         except audio.PortAudioError:
             own = round(self._device.samplerate_hz)
-        with _told(audio, self._device.name):
+        with told(audio, self._device.name):
             audio.check_input_settings(samplerate=own, **asked)
         return own
 
@@ -238,96 +245,40 @@ class Microphone:
                 await self._off_loop(self._start_again)
                 break
             except DeviceError as error:
-                self._close()
+                with suppress(DeviceError):
+                    await self._off_loop(self._close)
                 log.info("%s is not back: %s", self._device.name, error.what)
         while not self._capture.begun and not self._gone():
             await self._said_something()
         self._capture.bridge()
         self._news.set()
-        log.warning("%s is back", self._device.name)
+        if self._capture.begun:
+            log.warning("%s is back", self._device.name)
 
     def _start_again(self) -> None:
-        """Find the device again, which may have another number now, and start it."""
-        self._device = _find(self.location, self.channels)
+        """Find the device again, which may have another number now, and start it.
+
+        Nobody listens to another one than that, unless it was the default that was asked for.
+        """
+        found = devices()
+        same = [one for one in found if (one.name, one.host) == (self._device.name, self._device.host)]
+        if not same and self.wanted:
+            raise DeviceError(f"there is no {self._device.name}, {self._device.host}")
+        device = same[0] if same else find("", self.channels)
+        if not same:
+            log.warning("%s is not there any more: the default is %s now", self._device.name, device.name)
+        self._device = device
         self._start()
 
     async def _off_loop(self, call: Callable[[], None]) -> None:
-        """Do what may take a second in a thread; where this is cancelled, wait for it all the same."""
-        working = asyncio.ensure_future(asyncio.to_thread(call))
+        """Do what may take a second in a thread; where this is cancelled, wait for it all the same: it is bounded."""
+        working = asyncio.ensure_future(asyncio.to_thread(answered, call))
         try:
             await asyncio.shield(working)
         except asyncio.CancelledError:
-            with suppress(SpikestreamError):
+            with suppress(SpikestreamError, asyncio.CancelledError):
                 await working
             raise
-
-
-def devices() -> list[Device]:
-    """Return what can be recorded from here; raises `DeviceError` where PortAudio is missing."""
-    audio = _portaudio()
-    with _told(audio, "PortAudio"):
-        if not _open:  # it looks for devices only when it starts
-            audio._terminate()
-            audio._initialize()
-        hosts = [host["name"] for host in audio.query_hostapis()]
-        found = list(enumerate(audio.query_devices()))
-        default = audio.default.device[0]
-        if default < 0 and hosts:
-            default = audio.query_hostapis(audio.default.hostapi)["default_input_device"]
-    return [
-        Device(
-            number,
-            one["name"],
-            hosts[one["hostapi"]],
-            one["max_input_channels"],
-            one["default_samplerate"],
-            number == default,
-        )
-        for number, one in found
-        if one["max_input_channels"] > 0
-    ]
-
-
-def _find(wanted: str, channels: int) -> Device:
-    """Return the device of a number or a part of a name, the default one for ""; raises `DeviceError`."""
-    found = devices()
-    if not found:
-        text = "there is no microphone: PortAudio knows no device to record from"
-        raise DeviceError(text, remedy=f"plug one in, or start the sound server; {LIST}")
-    if not wanted:
-        fitting = [one for one in found if one.default] or found[:1]
-    elif wanted.isdecimal():
-        fitting = [one for one in found if one.number == int(wanted)]
-    else:
-        fitting = [one for one in found if wanted.lower() in f"{one.name}, {one.host}".lower()]
-        fitting = [one for one in fitting if one.name.lower() == wanted.lower()] or fitting
-    listed = [f"{one.number:3}  {one.name}, {one.channels} channels" for one in fitting or found]
-    if len(fitting) != 1:
-        text = f"{'several microphones are' if fitting else 'no microphone is'} called '{wanted}'"
-        raise DeviceError(text, details=listed, remedy="choose one by its number")
-    if fitting[0].channels < channels:
-        raise DeviceError(f"{fitting[0].name} has {fitting[0].channels} channels, not {channels}", remedy=LIST)
-    return fitting[0]
-
-
-def _portaudio() -> Any:
-    """Return the module sounddevice; raises `DeviceError` where PortAudio is missing."""
-    with suppress(OSError, AttributeError):  # there is no ALSA, and nothing to be hushed
-        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_say_nothing)
-    try:
-        import sounddevice
-    except OSError as error:
-        raise DeviceError(f"PortAudio, which microphones need, is missing: {error}", remedy=INSTALL) from error
-    return sounddevice
-
-
-@contextmanager
-def _told(audio: Any, name: str) -> Iterator[None]:
-    """Turn what PortAudio raises into `DeviceError`."""
-    try:
-        yield
-    except (audio.PortAudioError, ValueError) as error:
-        raise DeviceError(f"{name} cannot be opened: {error.args[0] if error.args else error}", remedy=LIST) from error
 
 
 def _whole(name: str, value: int | str, least: int, most: int) -> int:
