@@ -9,7 +9,7 @@ ARGS ?=
 
 CODE := $(wildcard spikestream tests plugins benchmarks examples recordings)
 PLUGINS := plugins/blinker plugins/stereo
-BENCHMARKS := $(shell grep -ls __main__ benchmarks/*.py)
+BENCHMARKS := $(shell grep -ls 'from common import.*finish' benchmarks/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
