@@ -266,3 +266,24 @@ def test_a_cut_wav_is_replayed_up_to_its_end_and_exits_with_3(wav):
     done = spikestream("replay", wav, *QUICK, "--json", code=3)
     assert '"events_in": 15500' in done.stdout
     assert "ends early" in done.stderr
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("speaker", ["george", "jackson"])
+def test_spoken_words_are_learned_in_one_pass_with_the_defaults(speaker, data, tmp_path):
+    parts, rows, at = [], ["start_us,stop_us,label"], 0
+    names = [f"{digit}_{speaker}_{n}.wav" for digit in range(4) for n in range(5, 45)]
+    for name in np.random.default_rng(0).permutation(names):
+        samples, rate = soundfile.read(data / "speech" / "recordings" / name)
+        rows.append(f"{at * 125},{(at + len(samples)) * 125},{name[0]}")
+        parts += [samples, np.zeros(4_000)]
+        at += len(samples) + 4_000
+    soundfile.write(tmp_path / "words.wav", np.concatenate(parts), rate)
+    (tmp_path / "words.csv").write_text("\n".join(rows))
+    result = replay_json(tmp_path / "words.wav", "--labels", tmp_path / "words.csv", "--speed", "max")
+    assert result["accuracy"] >= 0.7
+    assert result["accuracy"] > result["chance"] + 0.3
+    # With the threshold of events few neurons take everything, and what they never learned is unknown.
+    starved = ("--set", "network.theta_plus=0.1")
+    other = replay_json(tmp_path / "words.wav", "--labels", tmp_path / "words.csv", "--speed", "max", *starved)
+    assert other["accuracy"] < result["accuracy"]

@@ -130,8 +130,10 @@ def as_line(message: Message) -> str:
         return f"{head} GAP {dict(message.data)}"
     span = f"{head} [{message.start}, {message.stop}) µs"
     if message.kind == "decisions":
-        said = "  ".join(f"{row.label or 'unknown'} {row.confidence:.0%}" for row in message.data)
-        return f"{span} {said}".rstrip()
+        said = (
+            f"{row.label or 'unknown'} {row.confidence:.0%} in [{row.start}, {row.stop}) µs" for row in message.data
+        )
+        return f"{head} {'  '.join(said)}".rstrip() if message.data else span
     if message.kind == "stats":
         return f"{span} {dict(message.data)}"
     return f"{span} {message.n:,} {message.kind}"
