@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import pairwise
 from threading import Thread
 
@@ -59,6 +60,37 @@ def test_the_ring_keeps_what_fits_and_counts_the_rest():
     assert [(lost, block[:, 0].tolist()) for lost, block in (ring.take(), ring.take())] == [(0, [0, 1, 2, 3]), (4, [])]
     ring.write(counting(8, 1))
     assert (ring.take()[1].tolist(), ring.captured, ring.read, ring.dropped) == ([[8]], 9, 5, 4)
+
+
+class Interrupted(deque):
+    """Losses of a ring whose reader comes whenever its writer has just taken one back."""
+
+    def pop(self):
+        taken = super().pop()
+        self.came()
+        return taken
+
+
+def test_the_reader_may_come_in_the_middle_of_a_loss():
+    ring, place = Ring(8, 1), 0
+
+    def read():
+        nonlocal place
+        lost, block = ring.take()
+        place += lost
+        assert np.array_equal(block, counting(place, len(block)))
+        place += len(block)
+
+    ring._losses = Interrupted()
+    ring._losses.came = read
+    ring.write(counting(0, 10))  # two are lost behind the eighth
+    ring.write(counting(10, 1))
+    ring.read, place = 4, 4  # half of them have been read
+    ring.write(counting(11, 2))  # these fit, and so do two of the next, behind which two are lost
+    ring.write(counting(13, 4))
+    for _ in range(4):
+        read()
+    assert (place, ring.captured) == (17, 17)
 
 
 def test_what_is_lost_while_nobody_reads_takes_no_room():

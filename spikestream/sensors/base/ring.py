@@ -7,6 +7,7 @@ is counted at its place in the stream, so that the reader can leave a gap there.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 
 import numpy as np
 
@@ -48,14 +49,12 @@ class Ring:
     def _lose(self, place: int, n: int) -> None:
         """Count samples that found no room; losses at one place are one, however long nobody reads."""
         self.dropped += n
-        try:
-            last = self._losses.pop()
-        except IndexError:  # the reader has it
-            last = (place, 0)
-        if last[0] != place:
-            self._losses.append(last)
-            last = (place, 0)
-        self._losses.append((place, last[1] + n))
+        before = 0
+        with suppress(IndexError):  # the reader has it
+            # Only a loss at the very end is taken back: past another one the reader would run, were it gone a moment.
+            if self._losses[-1][0] == place:
+                before = self._losses.pop()[1]
+        self._losses.append((place, before + n))
 
     def take(self) -> tuple[int, Array]:
         """Return how many samples were lost first, and a copy of those that follow up to the next loss; for the reader.
