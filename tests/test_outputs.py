@@ -255,6 +255,7 @@ def test_a_full_disk_is_told_at_the_latest_at_the_end(tmp_path):
             await hub.aclose()
         await hub.aclose()
         assert not (tmp_path / "x.ssp").exists()
+        assert [path.name for path in tmp_path.iterdir()] == ["x.ssp.part"]
 
     run(work())
 

@@ -78,11 +78,10 @@ class File:
             return
         file, self._file = self._file, None
         try:
-            if self._broken:  # what is there may not be had again
+            if self._broken:
                 with suppress(OSError):
                     file.close()
-                self._part.replace(self._path.with_name(f"{self._path.name}.part"))
-                log.warning("what was written before is kept as %s.part", self._path)
+                self._keep()
                 return
             if not self._flows:
                 file.close()
@@ -94,6 +93,7 @@ class File:
             self._part.replace(self._path)
             _sync_folder(self._path.parent)
         except OSError as error:
+            self._keep()
             raise self._failed(error) from error
         finally:
             with suppress(OSError):  # there only if it has not become the file
@@ -107,6 +107,12 @@ class File:
         for topic, due in self._due.figures(lambda topic: True).items():
             flows.setdefault(topic, Flow()).due = due
         return [Delivery(self.url, "file", flows)]
+
+    def _keep(self) -> None:
+        """Give the unfinished file another name: what is in it may not be had again."""
+        with suppress(OSError):
+            self._part.replace(self._path.with_name(f"{self._path.name}.part"))
+            log.warning("what was written before is kept as %s.part", self._path)
 
     def _failed(self, error: OSError) -> RecordingError:
         self._broken = True
