@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, run_until_signalled
-from spikestream.cli.base.report import line_of, report, say_if_cold
+from spikestream.cli.base import Console, add_quiet, run_until_signalled
+from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold
 from spikestream.cli.base.settings import SOUND, says_windows, tables_of_model
 from spikestream.units import duration_us, show_us
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from spikestream.cli.base.ear import Ear
     from spikestream.config import Config
     from spikestream.service.session import Session
+
+
+LOOK_S = 0.5
+"""Between two looks at the clock, where no sound comes."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -118,10 +122,7 @@ def run(options: argparse.Namespace) -> int:
         signalled = run_until_signalled(shown.run(), session.stop)
     finally:
         shown.end()
-    if options.strict and (session.lost() or session.problems()):
-        console.log("error: data was lost, see the ledger")
-        return LOST
-    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
+    return exit_code(console, session, signalled, options.strict)
 
 
 def _list(console: Console, as_json: bool) -> int:
@@ -140,9 +141,6 @@ def _list(console: Console, as_json: bool) -> int:
     if not found:
         console.log("there is nothing to record from")
     return 0
-
-
-LOOK_S = 0.5
 
 
 class _Shown:
@@ -212,7 +210,7 @@ class _Shown:
         if isinstance(made, Decisions) and not self.options.json:
             for row in made.rows:
                 if self.options.jsonl:
-                    self.console.json({**asdict(row), "scores": dict(row.scores)})
+                    self.console.json(json_of(row))
                 else:
                     self.console.out(f"{line_of(row, progress.start or 0)}  in {show_us(row.stop - row.start)}")
         over = self.limit_us is not None and progress.stop - (progress.start or 0) >= self.limit_us

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, run_until_signalled
-from spikestream.cli.base.report import line_of, report, say_if_cold
+from spikestream.cli.base import Console, add_quiet, run_until_signalled
+from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold
 from spikestream.cli.base.settings import says_windows, tables_of_model, tables_of_sensor
 from spikestream.units import duration_us, show_count, show_us
 
@@ -126,10 +126,7 @@ def run(options: argparse.Namespace) -> int:
         signalled = run_until_signalled(shown.run(), session.stop)
     finally:
         shown.end()
-    if options.strict and (session.lost() or session.problems()):
-        console.log("error: data was lost, see the ledger")
-        return LOST
-    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
+    return exit_code(console, session, signalled, options.strict)
 
 
 class _Shown:
@@ -165,7 +162,7 @@ class _Shown:
             return
         for decision in made.rows:
             if self.options.jsonl:
-                self.console.json({**asdict(decision), "scores": dict(decision.scores)})
+                self.console.json(json_of(decision))
             else:
                 self.console.out(self._line(decision))
         if self.console.broken:

@@ -114,12 +114,12 @@ def as_json(message: Message) -> dict[str, Any]:
 
 
 def _plain(message: Message) -> Any:
-    from dataclasses import asdict
+    from spikestream.cli.base.report import json_of
 
     if message.kind in ("events", "spikes"):
         return message.data.tolist()
     if message.kind == "decisions":
-        return [{**asdict(row), "scores": dict(row.scores)} for row in message.data]
+        return [json_of(row) for row in message.data]
     return dict(message.data) if message.data else {}
 
 

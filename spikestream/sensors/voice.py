@@ -29,16 +29,6 @@ FULL_SCALE_DB = 100.0
 LEAST_POWER = 1e-30
 
 
-def levels_db(frames: Array) -> list[float]:
-    """Return the level in dB of each row of ``frames`` (k, n) float32, of which a full-scale sine has 100."""
-    return _in_db(np.square(frames, dtype=np.float64).sum(axis=1), frames.shape[1])
-
-
-def _in_db(energies: Array, samples: int) -> list[float]:
-    scale = 2 / max(1, samples)
-    return [FULL_SCALE_DB + 10 * log10(max(scale * energy, LEAST_POWER)) for energy in energies.tolist()]
-
-
 class Voice:
     """Called with each batch of sound in turn, returns the windows it marks, however the sound is cut."""
 
@@ -79,7 +69,8 @@ class Voice:
         slope = (x * self._line).sum(axis=1, keepdims=True)
         x -= slope * self._line
         x *= x
-        return _in_db(x.sum(axis=1), self._frame)
+        energies = (x.sum(axis=1) * (2 / self._frame)).tolist()
+        return [FULL_SCALE_DB + 10 * log10(max(energy, LEAST_POWER)) for energy in energies]
 
     def _voiced(self, level: float) -> bool:
         if self._floor is None:

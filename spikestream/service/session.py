@@ -209,9 +209,7 @@ class Session:
             labels = f"{self.rows[0].start:,}..{self.rows[-1].stop:,} µs" if self.rows else "none"
             stream = f"{progress.start:,}..{progress.stop:,} µs"
             if self.job.config.readout.windows == "voice":
-                said.append(
-                    "what voices mark is not measured against labels, whose windows are others: windows=marked is"
-                )
+                said.append("what voices mark is not measured against labels: for that set readout.windows=marked")
             else:
                 said.append(
                     f"no labelled window was decided: labels {labels}, stream {stream}, both on the sensor's clock"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import Console
+from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console
 from spikestream.units import show_us
 
 if TYPE_CHECKING:
@@ -17,6 +18,19 @@ def line_of(decision: Decision, start: int) -> str:
     """Return a decision as a line, its time counted from ``start`` µs."""
     at = f"{(decision.stop - start) / 1e6:9.3f} s"
     return f"{at}  {decision.label or 'unknown':12} {decision.confidence:5.0%}  {decision.evidence:4.0f} spikes"
+
+
+def json_of(decision: Decision) -> dict[str, Any]:
+    """Return a decision as it is printed in JSON."""
+    return {**asdict(decision), "scores": dict(decision.scores)}
+
+
+def exit_code(console: Console, session: Session, signalled: int | None, strict: bool) -> int:
+    """Return the exit code of a run that has ended; ``strict`` is whether anything lost is an error."""
+    if strict and (session.lost() or session.problems()):
+        console.log("error: data was lost, see the ledger")
+        return LOST
+    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
 
 
 def say_if_cold(console: Console) -> None:
