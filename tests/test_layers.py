@@ -32,7 +32,7 @@ _HIGH = {
     "client": "errors batch wire",
 }
 _TOP = {**_LOW, "config": "", "checkpoint": "", **_HIGH}
-_PICTURES = {"plots": "errors units batch stages"}
+_PICTURES = {"plots": "errors units batch model stages"}
 ROOMS = {
     **_LOW,
     "config": " ".join(_LOW),

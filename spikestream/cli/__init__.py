@@ -12,6 +12,7 @@ VERBS = {
     "subscribe": "print what a running spikestream publishes",
     "info": "say what a recording is and holds",
     "convert": "write a recording in another format, or sound as the spikes of the cochlea",
+    "model": "show the network that a file describes, as text and as a picture",
     "plugins": "list sensors, formats, stages and outputs, built in and installed",
     "demo": "see it all at work on a shipped recording",
 }

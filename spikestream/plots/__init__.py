@@ -10,6 +10,7 @@ from spikestream.plots.activity import Membrane, cochleagram, membrane, raster, 
 from spikestream.plots.answers import learning_curve, timeline
 from spikestream.plots.base import need_matplotlib
 from spikestream.plots.counts import band_counts, pixel_counts
+from spikestream.plots.diagram import diagram
 from spikestream.plots.learned import LAGS_MS, MOST_MAPS, pair_change, stdp_window, weight_maps
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Membrane",
     "band_counts",
     "cochleagram",
+    "diagram",
     "learning_curve",
     "membrane",
     "need_matplotlib",
