@@ -25,7 +25,7 @@ import spikestream as ss
 from spikestream.batch import EVENT, Events
 from spikestream.config import from_tables
 from spikestream.service.job import Job
-from spikestream.service.session import Session, warm_up
+from spikestream.service.session import Session
 from spikestream.wire import Outgoing, kind_of
 
 SIDE = 128
@@ -163,7 +163,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="2 s of stream and one round instead of 10 s and three")
     seconds, rounds = (2.0, 1) if parser.parse_args().quick else (10.0, 3)
-    warm_up()
     with tempfile.TemporaryDirectory(prefix="spikestream-") as scratch:
         path = Path(scratch) / "blob.aedat4"
         events = ss.write(path, moving_blob(seconds))

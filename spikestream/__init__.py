@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spikestream.files.sound import SoundInfo, sounds
     from spikestream.files.stream import read, stream
     from spikestream.files.write import write
+    from spikestream.model import Input, Model, Population, Projection, Rule
     from spikestream.pipeline import Pipeline
     from spikestream.stages.address import Address
     from spikestream.stages.carfac import Carfac
@@ -59,6 +60,7 @@ _HOMES = {
     "spikestream.files.sound": "SoundInfo sounds",
     "spikestream.files.stream": "read stream",
     "spikestream.files.write": "write",
+    "spikestream.model": "Input Model Population Projection Rule",
     "spikestream.pipeline": "Pipeline",
     "spikestream.stages.address": "Address",
     "spikestream.stages.carfac": "Carfac",
@@ -88,19 +90,24 @@ __all__ = [
     "Events",
     "Filters",
     "FirstSpikeCode",
+    "Input",
     "IntervalCode",
     "Label",
     "Message",
+    "Model",
     "ModelError",
     "Network",
     "PhaseCode",
     "Pipeline",
     "PluginError",
     "PoissonCode",
+    "Population",
+    "Projection",
     "RateCode",
     "Readout",
     "RecordingError",
     "RecordingInfo",
+    "Rule",
     "Setting",
     "SlotCode",
     "Sound",

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikestream.errors import ConfigError, nearest
 from spikestream.files.regular import open_regular
@@ -21,12 +21,17 @@ from spikestream.pipeline import Pipeline
 from spikestream.stages.base import Stage
 from spikestream.wire import is_topic
 
+if TYPE_CHECKING:
+    from spikestream.stages.network import Network
+
 HOUR_US = 3_600_000_000
 LONGEST_STAGE = "x" * 44 + ".decisions"
 """Room that a topic needs behind the name of its pipeline."""
 
 RULES = ("stdp", "none")
-"""Rules whose options are keys here; `spikestream.stages.network` has more."""
+"""Rules whose options are keys here; a model may have any,"""
+NEURONS = ("lif",)
+"""and any neurons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class LearnConfig:
     rate_start: float = 0.05
     rate_end: float = 0.02
     wins_half: float = 10.0
+    rate_tau_ms: float = 0.0  # learning rates fall by exp(-t/rate_tau_ms) with stream time; 0 for not at all
+    rate_floor: float = 0.0  # down to this part of what they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ class Config:
     hear: HearConfig = field(default_factory=HearConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
+    model: Mapping[str, Any] = field(default_factory=dict)  # instead of the network: tables of docs/model.md
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -138,16 +146,24 @@ def read_config(path: str | Path | None, sets: Sequence[str] = (), base: Mapping
     """Return the configuration of ``base`` tables, then a TOML file, then ``section.key=value`` settings on top."""
     tables: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in (base or {}).items()}
     if path is not None:
-        try:
-            with open_regular(path) as file:
-                _overlay(tables, tomllib.loads(file.read().decode()))
-        except OSError as error:
-            raise ConfigError(f"cannot read the configuration {path}: {error.strerror}", key=str(path)) from error
-        except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits, nested too deep
-            raise ConfigError(f"{path} is not TOML: {error}", key=str(path)) from error
+        _overlay(tables, read_toml(path))
     for text in sets:
         _set(tables, text)
+    model = tables.get("model")
+    if isinstance(model, Mapping) and "file" in model:  # what is read here goes into every checkpoint
+        tables["model"] = {**read_toml(str(model["file"])), **{k: v for k, v in model.items() if k != "file"}}
     return from_tables(tables)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return the tables of a TOML file; raises `ConfigError`."""
+    try:
+        with open_regular(path) as file:
+            return tomllib.loads(file.read().decode())
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}", key=str(path)) from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits, nested too deep
+        raise ConfigError(f"{path} is not TOML: {error}", key=str(path)) from error
 
 
 def from_tables(tables: Mapping[str, Any]) -> Config:
@@ -159,6 +175,9 @@ def from_tables(tables: Mapping[str, Any]) -> Config:
             raise ConfigError(f"unknown section '{name}'", key=name, nearest=nearest(name, sections))
         if name == "filter":
             made[name] = _filters(table)
+            continue
+        if name == "model" and isinstance(table, Mapping):
+            made[name] = dict(table)
             continue
         if not isinstance(table, Mapping):
             raise ConfigError(
@@ -186,31 +205,57 @@ def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = Non
     ``size`` (width, height) in pixels or ``samplerate_hz``, of sound, is the sensor's; without it ``sensor.size`` or
     ``sensor.samplerate_hz`` must say. Raises `ConfigError`.
     """
-    from spikestream.stages.network import Network
     from spikestream.stages.readout import Readout
 
     made = _with_sensor(config if isinstance(config, Config) else from_tables(config), size, samplerate_hz)
-    net, learn, out = made.network, made.learn, made.readout
-    if out.windows == "grid" and net.tick_us > 0 and out.window_us % net.tick_us:
-        raise ConfigError(
-            f"window_us = {out.window_us} is no multiple of tick_us = {net.tick_us}", key="readout.window_us"
-        )
+    learn, out = made.learn, made.readout
+    stages, axons = _hearing(made) if made.sensor.samplerate_hz else _seeing(made)
+    try:
+        network = _modelled(made, axons) if made.model else _network(made, axons)
+    except (MemoryError, ValueError) as error:  # numpy: more than there is, or more than it can count
+        text = f"{made.network.neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
+        remedy = "fewer neurons, or a coarser downsample filter"
+        raise ConfigError(text, key="network.neurons", value=made.network.neurons, remedy=remedy) from error
+    if out.windows == "grid" and out.window_us % network.tick_us:
+        text = f"window_us = {out.window_us} is no multiple of tick_us = {network.tick_us}"
+        raise ConfigError(text, key="readout.window_us")
+    readout = Readout(network.neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
+    readout.learning = learn.enabled
+    return Pipeline({**stages, "network": network, "readout": readout}, made)
+
+
+def _network(config: Config, axons: int) -> Network:
+    """Return the network of the sections network and learn."""
+    from spikestream.stages.network import Network
+
+    net, learn = config.network, config.learn
     if learn.rule not in RULES:
         text, near = f"unknown rule '{learn.rule}'", nearest(learn.rule, RULES)
         raise ConfigError(text, key="learn.rule", value=learn.rule, allowed=", ".join(RULES), nearest=near)
-    stages, axons = _hearing(made) if made.sensor.samplerate_hz else _seeing(made)
+    if net.neuron not in NEURONS:
+        text, near = f"unknown neuron '{net.neuron}'", nearest(net.neuron, NEURONS)
+        raise ConfigError(text, key="network.neuron", value=net.neuron, allowed=", ".join(NEURONS), nearest=near)
     rates = {f.name: getattr(learn, f.name) for f in dataclasses.fields(learn) if f.name not in ("enabled", "rule")}
     options = {**{f.name: getattr(net, f.name) for f in dataclasses.fields(net)}, **rates}
-    try:
-        network = Network(axons, rule=learn.rule, learning=learn.enabled, **options)
-    except (MemoryError, ValueError) as error:  # numpy: more than there is, or more than it can count
-        text = f"{net.neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
-        raise ConfigError(
-            text, key="network.neurons", value=net.neurons, remedy="fewer neurons, or a coarser downsample filter"
-        ) from error
-    readout = Readout(net.neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
-    readout.learning = learn.enabled
-    return Pipeline({**stages, "network": network, "readout": readout}, made)
+    return Network(axons, rule=learn.rule, learning=learn.enabled, **options)
+
+
+def _modelled(config: Config, axons: int) -> Network:
+    """Return the network of the section model, whose only input, if it says no size, has the axons there are."""
+    from spikestream.model import Model
+    from spikestream.stages.network import Network
+
+    tables, learn = dict(config.model), config.learn
+    inputs = tables.get("inputs")
+    if isinstance(inputs, Mapping) and len(inputs) == 1:
+        ((name, table),) = inputs.items()
+        if isinstance(table, Mapping) and not table.keys() & {"size", "shape"}:
+            tables["inputs"] = {name: {**table, "size": axons}}
+    model = Model.from_tables(tables)
+    if model.axons != axons:
+        text = f"the model's inputs have {model.axons:,} axons, and what feeds it has {axons:,}"
+        raise ConfigError(text, key="model.inputs", value=model.axons, remedy="leave the size of its only input out")
+    return Network.from_model(model, learning=learn.enabled, rate_tau_ms=learn.rate_tau_ms, rate_floor=learn.rate_floor)
 
 
 def _with_sensor(config: Config, size: tuple[int, int] | None, samplerate_hz: int) -> Config:
@@ -333,6 +378,15 @@ def _set(tables: dict[str, Any], text: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"'{name}' is no section", key=name, value=text)
     table[key] = parsed
+
+
+def parsed_setting(text: str) -> tuple[str, Any]:
+    """Return key and value of ``key=value``, where the key may have any number of dots; raises `ConfigError`."""
+    key, equals, value = text.partition("=")
+    if not equals or not all(key.strip().split(".")):
+        allowed = "key=value, e.g. network.v_thresh=0.5"
+        raise ConfigError(f"'{text}' is no setting", key=key, value=text, allowed=allowed)
+    return key.strip(), _parsed(value)
 
 
 def _is_bare_text(names: Sequence[str], value: str) -> bool:

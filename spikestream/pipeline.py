@@ -10,8 +10,8 @@ from spikestream.batch import Batch, Command, Setting, Window, concat, cut, stam
 from spikestream.errors import ConfigError, SpikestreamError, nearest
 from spikestream.stages.base import Learner, Stage
 
-SETTINGS = ("learn.enabled",)
-"""Keys that may change while the pipeline runs."""
+ENABLED = "learn.enabled"
+"""The setting that every learner takes; `Pipeline.settings` has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Pipeline:
         """
         waiting = sorted((_what_is_left(command, self.now) for command in commands), key=lambda command: command.t)
         for command in waiting:
-            _check(command)
+            self.check(command)
         if waiting and waiting[-1].t > batch.stop:
             raise SpikestreamError(f"a command for {waiting[-1].t} µs came with a batch that ends at {batch.stop} µs")
         if self.now is None:
@@ -101,6 +101,33 @@ class Pipeline:
             handed = self._got[name]
         return ledger
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Return the keys that may change while the pipeline runs, with their values now."""
+        found: dict[str, Any] = {}
+        for stage in self._learners():
+            found |= getattr(stage, "settings", {ENABLED: stage.learning})
+        return found
+
+    def _learners(self) -> list[Learner]:
+        return [stage for stage in self.stages.values() if isinstance(stage, Learner)]
+
+    def check(self, command: Command) -> None:
+        """Raise `ConfigError` for a setting that no stage can take."""
+        if not isinstance(command, Setting):
+            return
+        key, value, known = command.key, command.value, self.settings
+        if key not in known:
+            text = f"'{key}' cannot be changed while running"
+            raise ConfigError(text, key=key, allowed=", ".join(known), nearest=nearest(key, known))
+        kinds = {bool: ("true, false", (bool,)), str: ("a text", (str,))}
+        allowed, wanted = kinds.get(type(known[key]), ("a number", (int, float)))
+        if not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(known[key], bool):
+            raise ConfigError(f"{key} = {value!r} has the wrong type", key=key, value=value, allowed=allowed)
+        for stage in self._learners():
+            if key in getattr(stage, "settings", ()) and hasattr(stage, "check"):
+                stage.check(command)
+
     def _pieces(self, batch: Batch, waiting: list[Command]) -> Iterator[Batch]:
         """Yield the batch cut at the commands, delivering each before the piece that starts at it."""
         rest = batch
@@ -115,9 +142,8 @@ class Pipeline:
         """Hand out, and take from the list, every command that is due at `time`."""
         while waiting and waiting[0].t <= time:
             command = waiting.pop(0)
-            for stage in self.stages.values():
-                if isinstance(stage, Learner):
-                    stage.command(command)
+            for stage in self._learners():
+                stage.command(command)
 
     def _row(self, names: Iterable[str], batch: Batch, outputs: Mapping[str, list[Batch]]) -> Batch:
         """Run some stages one after the other, keep what each made, and return what the last one did."""
@@ -162,14 +188,3 @@ def _what_is_left(command: Command, now: int | None) -> Command:
     if isinstance(command, Window) and now is not None and command.start < now < command.stop:
         return replace(command, start=now)
     return command
-
-
-def _check(command: Command) -> None:
-    if not isinstance(command, Setting):
-        return
-    if command.key not in SETTINGS:
-        text = f"'{command.key}' cannot be changed while running"
-        raise ConfigError(text, key=command.key, allowed=", ".join(SETTINGS), nearest=nearest(command.key, SETTINGS))
-    if not isinstance(command.value, bool):
-        text = f"{command.key} = {command.value!r} has the wrong type"
-        raise ConfigError(text, key=command.key, value=command.value, allowed="true, false")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from conftest import ROOT
@@ -12,8 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from naive_pair import Pair
 
-from spikestream.batch import Spikes
+from spikestream.batch import Spikes, concat
 from spikestream.kernels import lif_pair
+from spikestream.pipeline import Pipeline
 from spikestream.stages.network import Network
 
 sys.path.append(str(ROOT / "benchmarks"))
@@ -65,6 +66,18 @@ def random_weights(seed, axons, neurons, w_max=LIVELY["w_max"]):
     return np.random.default_rng(seed).random((axons, neurons)) * w_max
 
 
+def through(net, parts, commands=()):
+    """Return all spikes of a stage on a stream in parts, each command handed over with the part it falls into."""
+    pipeline = Pipeline({"net": net})
+    return concat([pipeline(p, [c for c in commands if p.start <= c.t < p.stop])["net"] for p in parts])
+
+
+@st.composite
+def cuts(draw, batch):
+    edges = [int(t) + d for t in batch.t for d in (0, 1)]
+    return draw(st.lists(st.one_of(st.integers(batch.start, batch.stop), st.sampled_from(edges)), max_size=12))
+
+
 def batch_of(rows, ticks, tick_us, first=0):
     """Return the spikes of (tick, axon) rows over so many ticks from tick ``first`` on."""
     t = np.array([(first + tick) * tick_us + tick_us // 3 for tick, _ in rows], np.int64)
@@ -85,13 +98,20 @@ def network(weights, tick_us=1000, **more):
     return Network(axons, neurons, rule="pair", tick_us=tick_us, init_weights=weights, **merged)
 
 
-def twin_run(weights, rows, ticks, tick_us, learning=lambda tick: True, **more):
-    """Run the dense twin; return it and the (tick, neuron) of its spikes."""
+def twin_run(weights, rows, ticks, tick_us, learning=lambda tick: True, changes=(), **more):
+    """Run the dense twin, its options changed at the start of a tick by (tick, name, value), in order.
+
+    Returns it and the (tick, neuron) of its spikes.
+    """
     twin = Pair(lif_pair.Params(**{**LIVELY, **more}), tick_us, weights)
     inside = [[] for _ in range(ticks)]
     for tick, axon in rows:
         inside[tick].append(axon)
-    fired = [(k, j) for k, axons in enumerate(inside) for j in twin.tick(axons, learning(k))]
+    fired = []
+    for k, axons in enumerate(inside):
+        for _, name, value in (change for change in changes if change[0] == k):
+            twin.p = replace(twin.p, **{name: value})
+        fired += [(k, j) for j in twin.tick(axons, learning(k))]
     return twin, fired
 
 

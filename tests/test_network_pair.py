@@ -13,31 +13,20 @@ from pair_cases import (
     SLOW_START,
     batch_of,
     busy,
+    cuts,
     fired_of,
     inputs,
     network,
     options,
     random_weights,
+    through,
     twin_run,
 )
 
 from spikestream.batch import Setting, concat
 from spikestream.kernels import lif_pair
-from spikestream.pipeline import Pipeline
 
 DTYPES = st.sampled_from(["float32", "float64"])
-
-
-def through(net, parts, commands=()):
-    """Return all spikes of a stage on a stream in parts, each command handed over with the part it falls into."""
-    pipeline = Pipeline({"net": net})
-    return concat([pipeline(p, [c for c in commands if p.start <= c.t < p.stop])["net"] for p in parts])
-
-
-@st.composite
-def cuts(draw, batch):
-    edges = [int(t) + d for t in batch.t for d in (0, 1)]
-    return draw(st.lists(st.one_of(st.integers(batch.start, batch.stop), st.sampled_from(edges)), max_size=12))
 
 
 @st.composite
@@ -112,7 +101,7 @@ def test_without_learning_nothing_moves_but_the_traces():
     assert net.weights.tobytes() == weights.tobytes()
     assert not net.state()["theta"].any()
     assert net.state()["x"].any()
-    assert net.state()["depress"].any()
+    assert net.state()["y"].any()
 
 
 # Gaps and far times.
@@ -133,7 +122,7 @@ def test_a_gap_comes_to_what_silence_does(made, more, gap, seed):
     assert skipped.weights == pytest.approx(silent.weights, rel=1e-9, abs=1e-10)
     assert one["v"] == pytest.approx(other["v"], rel=1e-9, abs=1e-12)
     assert one["theta"] * one["fade"] == pytest.approx(other["theta"] * other["fade"], rel=1e-9, abs=1e-12)
-    assert one["depress"] == pytest.approx(other["depress"], rel=1e-6, abs=1e-12)
+    assert one["y"] == pytest.approx(other["y"], rel=1e-6, abs=1e-12)
     again = batch_of([(tick, axon) for tick, axon in rows], ticks, 1000, ticks + gap)
     assert fired_of(skipped(again), 1000) == fired_of(silent(again), 1000)
     assert skipped.weights == pytest.approx(silent.weights, rel=1e-9, abs=1e-10)
@@ -160,7 +149,7 @@ def test_a_gap_of_a_million_years_is_forgotten():
     learned = net.weights
     net.skip(600_000, 2**61 // 1000 * 1000)
     assert net.weights.tobytes() == learned.tobytes()
-    for name in ("v", "x", "depress", "theta"):
+    for name in ("v", "x", "y", "theta"):
         assert not net.state()[name].any()
     assert len(net(busy(first=2**61 // 1000)[1])) > 100
 
@@ -178,7 +167,7 @@ def test_spikes_and_weights_do_not_depend_on_the_epoch(first):
 def test_counts_of_spikes_may_pass_the_edge_of_an_integer(spikes):
     weights, batch = busy()
     old, new = network(weights), network(weights)
-    old.restore({**old.state(), "start": np.full(lif_pair.RING, spikes)})
+    old.restore({**old.state(), "start": np.full((1, lif_pair.RING), spikes)})
     assert fired_of(old(batch), 1000) == fired_of(new(batch), 1000)
     assert old.weights.tobytes() == new.weights.tobytes()
     assert old.state()["start"].max() > spikes + 1000

@@ -55,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
             "publish": {"urls": [url]},
         }
         session = Session(Job(from_tables(tables), labels=str(folder / "looks.csv"), wait_subscribers=2))
-        say_if_cold(console)
-        warm_up()
+        say_if_cold(console, session)
+        warm_up(session)
         listeners: list[subprocess.Popen[bytes]] = []
 
         async def play() -> None:

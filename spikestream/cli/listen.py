@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     shown = _Shown(console, options)
     session = shown.session = Session(job, on_outputs=shown.outputs)
     shown.watch()
-    say_if_cold(console)
+    say_if_cold(console, session)
     warm_up(session)
     try:
         signalled = run_until_signalled(shown.run(), session.stop)

@@ -44,12 +44,20 @@ def parser() -> argparse.ArgumentParser:
     add("--time", metavar="POLICY", help="what becomes of a stamp that steps back: clamp (default), drop, fail")
     add("--format", help="format of the recording, where its content does not tell")
     add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
+    add(
+        "--at",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("TIME", "KEY=VALUE"),
+        help="change a setting so long after the start, e.g. --at 2s network.v_thresh=0.5; repeatable",
+    )
     add("--learn", action=argparse.BooleanOptionalAction, default=None, help="learn while running (default), or freeze")
     add(
         "--labels",
         metavar="FILE",
-        help="CSV start_us,stop_us,label[,split]: these windows are decided; train rows are taught, test rows held out "
-        "and nothing learns in them (without a split column, the last quarter)",
+        help="CSV start_us,stop_us,label[,split][,reward]: these windows are decided; train rows are taught, test rows "
+        "held out and nothing learns in them (without a split column, the last quarter)",
     )
     add(
         "--publish", action="append", default=[], metavar="URL", help="tcp://127.0.0.1:7077 or unix:///path; repeatable"
@@ -112,6 +120,7 @@ def run(options: argparse.Namespace) -> int:
         model=options.model or "",
         save=options.save or "",
         record=options.record or "",
+        at=tuple(_setting(time, text) for time, text in options.at),
         wait_subscribers=options.wait_subscribers,
     )
     if job.config.checkpoint.path:
@@ -120,13 +129,19 @@ def run(options: argparse.Namespace) -> int:
     session = shown.session = Session(job, on_outputs=shown.outputs)
     if options.plot is not None:
         shown.pictures = Pictures(make_folder(options.plot, (job.save, job.record)), session)
-    say_if_cold(console)
+    say_if_cold(console, session)
     warm_up(session)
     try:
         signalled = run_until_signalled(shown.run(), session.stop)
     finally:
         shown.end()
     return exit_code(console, session, signalled, options.strict)
+
+
+def _setting(time: str, text: str) -> tuple[int, str, Any]:
+    from spikestream.config import parsed_setting
+
+    return duration_us(time), *parsed_setting(text)
 
 
 class _Shown:

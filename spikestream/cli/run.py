@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     session = Session(Job(config, model=known, save=path, save_every_s=every_s, record=record, blocking=False))
     if known:
         console.log(f"goes on with what {known} has learned")
-    say_if_cold(console)
+    say_if_cold(console, session)
     warm_up(session)
 
     async def main() -> None:

@@ -1,7 +1,8 @@
 """Label files: what a recording shows, and when.
 
 CSV with a header line. Columns ``start_us``, ``stop_us`` (µs, on the recording's own clock, half-open), ``label``, and
-optionally ``split`` with "train" or "test". The column names of the DVS128 Gesture data set are understood too.
+optionally ``split`` with "train" or "test", and ``reward``, a number for rules that learn by it. The column names of
+the DVS128 Gesture data set are understood too.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ HELD_OUT = 4
 """Without a ``split`` column the last quarter of the rows is the part nobody is taught."""
 LIMIT_US = 2**62
 """Stream time is an int64 with room to add to it."""
+MOST_REWARD = 1e6
 LONGEST = 256
 """Characters of a label: it goes out with every decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """``[start, stop)`` µs shows ``label``; ``test`` rows are never taught."""
+    """``[start, stop)`` µs shows ``label``; ``test`` rows are never taught, nor rewarded."""
 
     start: int
     stop: int
     label: str
     test: bool
+    reward: float = 0.0
 
 
 def read_labels(path: str | Path) -> list[LabelRow]:
@@ -48,7 +51,10 @@ def read_labels(path: str | Path) -> list[LabelRow]:
     header = [ALIASES.get(name.strip().lower(), name.strip().lower()) for name in (lines[0] if lines else [])]
     if not {"start_us", "stop_us", "label"} <= set(header):
         raise RecordingError(
-            "not a label file", file=str(path), expected="a line start_us,stop_us,label[,split]", found=",".join(header)
+            "not a label file",
+            file=str(path),
+            expected="a line start_us,stop_us,label[,split][,reward]",
+            found=",".join(header),
         )
     rows = [_row(path, number, header, line) for number, line in enumerate(lines[1:], 2) if line]
     rows.sort(key=lambda row: row.start)
@@ -70,15 +76,18 @@ def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> L
     cells = dict(zip(header, (cell.strip() for cell in line), strict=False))
     split = cells.get("split", "") if "split" in header else "train"
     try:
-        row = LabelRow(int(cells["start_us"]), int(cells["stop_us"]), cells["label"], split == "test")
+        reward = float(cells.get("reward") or 0)
+        row = LabelRow(int(cells["start_us"]), int(cells["stop_us"]), cells["label"], split == "test", reward)
     except (KeyError, ValueError) as error:
         raise RecordingError(f"line {number} of the labels is not understood: {error}", file=str(path)) from error
     times = -LIMIT_US <= row.start < row.stop <= LIMIT_US
-    if not times or not is_label(row.label) or split not in ("train", "test"):
+    sane = is_label(row.label) and split in ("train", "test") and abs(row.reward) <= MOST_REWARD
+    if not times or not sane:
         raise RecordingError(
             f"line {number} of the labels makes no sense",
             file=str(path),
-            expected=f"start_us < stop_us, a label of up to {LONGEST} printable characters, and split train or test",
+            expected=f"start_us < stop_us, a label of up to {LONGEST} printable characters, split train or test, and a "
+            "reward as a number",
             found=",".join(line)[:200],
         )
     return row

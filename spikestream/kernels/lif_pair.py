@@ -16,7 +16,8 @@ Neuroscience 3 (2000); Morrison, Diesmann & Gerstner, Biol. Cybern. 98 (2008), s
 
 Weights are walked along rows only: `lif_pair_rows` says how potentiation waits for the next spike of its input. What it
 waits for is in rings of `RING` ticks, so a sweep brings rows of silent inputs up to date. Traces of inputs decay when
-they are looked at, and thresholds by one common factor.
+they are looked at, and thresholds by one common factor. Many neurons are in two parts; where they do not inhibit each
+other, two threads may run one each (`halves`), or one thread both: all that either does is the same.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from spikestream.kernels import Array
+from spikestream.kernels import FAST, Array
 from spikestream.kernels.lif_pair_design import (
     BLOCK,
+    FAR,
     MOST_REFRAC,
     REFRESH,
     RING,
@@ -38,7 +40,8 @@ from spikestream.kernels.lif_pair_design import (
     design,
     init,
 )
-from spikestream.kernels.lif_pair_rows import FAST, INLINE, MASK, flush, refresh, visit
+from spikestream.kernels.lif_pair_neurons import clamp, fade_thresholds, fade_traces, fire, inhibit, leak, list_live
+from spikestream.kernels.lif_pair_rows import INLINE, MASK, ahead, close, flush, refresh, visit
 
 __all__ = [
     "BLOCK",
@@ -47,45 +50,17 @@ __all__ = [
     "Coeffs",
     "Params",
     "State",
+    "aside",
     "design",
     "init",
+    "is_far",
+    "merge",
+    "redesigned",
     "rest",
     "run",
     "settled",
     "step",
 ]
-
-
-@njit(**FAST)
-def _leak(v: Array, decay: float, tiny: float, zero: float) -> None:
-    for j in range(len(v)):
-        u = v[j] * decay
-        v[j] = u if abs(u) > tiny else zero
-
-
-@njit(**FAST)
-def _fade_traces(depress: Array, live: Array, lives: Array, decay: float, faded: float) -> None:
-    """Let the traces of those that live decay, and strike faded ones off the list."""
-    k, last = 0, lives[0]
-    while k < last:
-        j = live[k]
-        depress[j] *= decay
-        if depress[j] > faded:
-            k += 1
-        else:
-            depress[j] = 0
-            last -= 1
-            live[k] = live[last]
-    lives[0] = last
-
-
-@njit(**FAST)
-def _fade_thresholds(theta: Array, fade: Array, decay: float) -> None:
-    fade[0] *= decay
-    if fade[0] < 0.5:
-        for j in range(len(theta)):
-            theta[j] *= fade[0]
-        fade[0] = 1.0
 
 
 @njit(**FAST)
@@ -99,113 +74,69 @@ def _fresh(x: Array, seen: Array, i: int, most: int, n: int) -> int:
 
 
 @njit(**INLINE)
-def _sweep(c: Coeffs, s: State, n: int) -> None:
+def _sweep(c: Coeffs, s: State, parts: tuple[int, int], n: int) -> None:
     """Refresh some rows in turn."""
     left = (len(s.x) + SWEEP - 1) // SWEEP
     while True:
-        passed = _fresh(s.x, s.seen, s.cursor[1], left, n)
-        s.cursor[1] = (s.cursor[1] + passed) % len(s.x)
+        passed = _fresh(s.x, s.seen, s.sweep[0], left, n)
+        s.sweep[0] = (s.sweep[0] + passed) % len(s.x)
         left -= passed
         if left == 0:
             break
-        refresh(c, s, s.cursor[1], n)
+        refresh(c, s, parts, s.sweep[0], n)
 
 
 @njit(**FAST)
-def _inhibit(v: Array, ids: Array, first: int, stop: int, inhibition: float, kept: Array) -> None:
-    """Inhibit all by what the others of the spikes ``first .. stop`` come to."""
-    room = len(ids) - 1
-    less = v.dtype.type(inhibition * (stop - first))
-    own = v.dtype.type(inhibition * (stop - first - 1))
-    for e in range(first, stop):
-        j = ids[e & room]
-        j = j if j >= 0 else ~j
-        kept[j] = v[j] - own
-    for j in range(len(v)):
-        v[j] -= less
-    for e in range(first, stop):
-        j = ids[e & room]
-        j = j if j >= 0 else ~j
-        v[j] = kept[j]
-
-
-@njit(**FAST)
-def _clamp(v: Array, ids: Array, first: int, stop: int, v_reset: float) -> None:
-    room = len(ids) - 1
-    for e in range(first, stop):
-        j = ids[e & room]
-        v[j if j >= 0 else ~j] = v_reset
-
-
-@njit(**FAST)
-def _any(v: Array, theta: Array, fade: float, v_thresh: float) -> bool:
-    hit = 0
-    for j in range(len(v)):
-        hit |= v[j] > v_thresh + theta[j] * fade
-    return hit != 0
-
-
-@njit(**FAST)
-def _note(c: Coeffs, s: State, n: int, first: int, stop: int) -> None:
-    """Add the spikes of tick n to the sums of its block."""
-    within = (1 << c.shift) - 1
-    old = s.after[n & MASK]
-    row = s.cursor[0]
-    s.cursor[0] = (row + 1) & MASK
-    into, of = s.sums[row], s.sums[old]
-    for j in range(len(into)):
-        into[j] = of[j]
-    for e in range(first, stop):
-        into[s.ids[e & (len(s.ids) - 1)]] += c.lam[n & within]
-    s.after[n & MASK] = row
-
-
-@njit(**FAST)
-def _fire(c: Coeffs, s: State, n: int, learning: tuple[bool, bool], out: Array) -> int:
-    """Let all neurons above their threshold fire; write them to ``out`` in ascending order, return how many."""
-    adapting, plastic = learning
-    fade = s.v.dtype.type(s.fade[0])
-    first, room, count = s.start[n & MASK], len(s.ids) - 1, 0
-    v, theta, depress = s.v, s.theta, s.depress
-    for j in range(len(v)):
-        if v[j] > c.v_thresh + theta[j] * fade:
-            v[j] = c.v_reset
-            if adapting:
-                theta[j] += c.theta_plus / fade
-            if depress[j] == c.zero and c.a_minus > c.zero:
-                s.live[s.lives[0]] = j
-                s.lives[0] += 1
-            depress[j] += c.a_minus
-            s.ids[(first + count) & room] = j if plastic else ~j
-            s.when[(first + count) & room] = n
-            out[count] = j
-            count += 1
-    if plastic:
-        _note(c, s, n, first, first + count)
-    return count
+def is_far(s: State) -> bool:
+    """Return whether no cache holds the weights."""
+    return bool(s.weights.size * s.weights.itemsize > FAR)
 
 
 @njit(**INLINE)
-def step(c: Coeffs, s: State, n: int, axon: Array, learning: tuple[bool, bool], out: Array) -> tuple[int, int]:
-    """Run tick n on its input spikes ``axon`` (k,); write who fires to ``out``; return (spikes out, spikes heard)."""
-    _leak(s.v, c.decay_m, c.tiny, c.zero)
-    _fade_traces(s.depress, s.live, s.lives, c.decay_minus, c.faded)
-    if learning[0]:
-        _fade_thresholds(s.theta, s.fade, c.decay_theta)
+def _open(c: Coeffs, s: State, parts: tuple[int, int], n: int, adapting: bool) -> None:
+    """Let everything decay, and begin the sums of tick n where the tick before left them."""
+    lo, hi = s.edges[parts[0]], s.edges[parts[1]]
+    leak(s.v[lo:hi], c.decay_m, c.tiny, c.zero)
+    if adapting:
+        fade_thresholds(s.theta[lo:hi], s.fade, c.decay_theta)
+    for p in range(parts[0], parts[1]):
+        fade_traces(c, s, p, n)
+        s.after[p, n & MASK] = s.after[p, (n - 1) & MASK] if n & ((1 << c.shift) - 1) else RING
+
+
+@njit(**INLINE)
+def step(
+    c: Coeffs,
+    s: State,
+    parts: tuple[int, int],
+    n: int,
+    axon: Array,
+    span: tuple[int, int],
+    learning: tuple[bool, bool],
+    out: Array,
+) -> tuple[int, int]:
+    """Run tick n of the parts ``[first, stop)`` on the spikes ``[begin, end)`` = ``span`` of ``axon`` (k,).
+
+    Writes who fires to ``out``, ascending; returns (spikes out, spikes heard). Parts that inhibit each other are to be
+    run together.
+    """
+    _open(c, s, parts, n, learning[0])
+    far = is_far(s)
     heard = 0
-    for e in range(len(axon)):
-        visit(c, s, axon[e], n, learning[1])
+    for e in range(span[0], span[1]):
+        if far and e + 1 < len(axon):
+            ahead(s.weights[axon[e + 1]][s.edges[parts[0]] : s.edges[parts[1]]])
+        visit(c, s, parts, axon[e], n, learning[1])
         heard += 1
-    _sweep(c, s, n)
-    first, last = s.start[n & MASK], s.start[(n - 1) & MASK]
-    if first > last:
-        _inhibit(s.v, s.ids, last, first, c.inhibition, s.kept)
-    _clamp(s.v, s.ids, s.start[(n - c.refrac) & MASK], first, c.v_reset)
-    s.after[n & MASK] = s.after[(n - 1) & MASK] if n & ((1 << c.shift) - 1) else RING
+    _sweep(c, s, parts, n)
+    if c.inhibition > c.zero:
+        inhibit(c, s, parts, n)
     made = 0
-    if _any(s.v, s.theta, s.v.dtype.type(s.fade[0]), c.v_thresh):
-        made = _fire(c, s, n, learning, out)
-    s.start[(n + 1) & MASK] = first + made
+    for p in range(parts[0], parts[1]):
+        clamp(s.v, s.ids[p], s.start[p, (n - c.refrac) & MASK], s.start[p, n & MASK], c.v_reset)
+        made += fire(c, s, p, n, learning, out[made:])
+        if (n + 1) & ((1 << c.shift) - 1) == 0:
+            close(c, s, p, n)
     return made, heard
 
 
@@ -213,6 +144,7 @@ def step(c: Coeffs, s: State, n: int, axon: Array, learning: tuple[bool, bool], 
 def run(
     c: Coeffs,
     s: State,
+    parts: tuple[int, int],
     ticks: tuple[int, int, int],
     t: Array,
     axon: Array,
@@ -222,15 +154,14 @@ def run(
 ) -> tuple[int, int]:
     """Run ticks ``[first, stop)`` of ``ticks = (first, stop, tick_us)`` on spikes sorted by ``t`` (n,) int64 µs.
 
-    ``learning`` = (thresholds adapt, weights learn). Writes tick and number of each neuron that fires, up to all
-    neurons a tick; returns (spikes out, spikes in, as each tick heard them).
+    ``parts`` = [first, stop) of the neurons; ``learning`` = (thresholds adapt, weights learn). Writes tick and number
+    of each neuron that fires, up to all neurons a tick; returns (spikes out, spikes in, as each tick heard them).
     """
     first, stop, tick_us = ticks
-    s.lives[0] = 0
-    for j in range(len(s.v)):
-        if s.depress[j] > c.zero:
-            s.live[s.lives[0]] = j
-            s.lives[0] += 1
+    for p in range(parts[0], parts[1]):
+        if s.lives[p] < 0:
+            lo, hi = s.edges[p], s.edges[p + 1]
+            s.lives[p] = list_live(s.y[lo:hi], lo, s.live[lo:hi], c.zero)
     count = 0
     heard = 0
     e = 0
@@ -239,7 +170,7 @@ def run(
         end = (n + 1) * tick_us
         while e < len(t) and t[e] < end:
             e += 1
-        made, took = step(c, s, n, axon[begin:e], learning, out_neuron[count:])
+        made, took = step(c, s, parts, n, axon, (begin, e), learning, out_neuron[count:])
         for k in range(count, count + made):
             out_tick[k] = n
         count += made
@@ -248,11 +179,60 @@ def run(
     return count, heard
 
 
+@njit(**FAST)
+def merge(ticks: tuple[Array, Array], neurons: tuple[Array, Array], out_tick: Array, out_neuron: Array) -> None:
+    """Write what two parts wrote, each in order of ticks, as one that ran both would have written it."""
+    i, k = 0, 0
+    for e in range(len(out_tick)):
+        if k == len(ticks[1]) or (i < len(ticks[0]) and ticks[0][i] <= ticks[1][k]):
+            out_tick[e], out_neuron[e] = ticks[0][i], neurons[0][i]
+            i += 1
+        else:
+            out_tick[e], out_neuron[e] = ticks[1][k], neurons[1][k]
+            k += 1
+
+
+def aside(s: State) -> State:
+    """Return the state for whoever runs the second part, with copies of what both parts need and move alike."""
+    return s._replace(x=s.x.copy(), seen=s.seen.copy(), fade=s.fade.copy(), sweep=s.sweep.copy(), now=s.now.copy())
+
+
 def settled(c: Coeffs, s: State) -> Array:
     """Return a copy of the weights as they are now; the state stays as it is, or later rounding changed."""
     weights = s.weights.copy()
     flush(c, s, int(s.now[0]), weights)
     return weights
+
+
+def redesigned(c: Coeffs, s: State, params: Params, tick_us: int) -> Coeffs:
+    """Return the coefficients of other parameters; where potentiation changes, what waits is paid by the old ones.
+
+    Traces are counted in spikes, so they go on. Input traces are left as they were in the tick before the one that runs
+    next, which is the first that decays by the new time constants; no spike before it is owed to anyone any more.
+    """
+    new = design(params, tick_us)
+    if new.a_plus == c.a_plus and new.shift == c.shift and np.array_equal(new.lam, c.lam):
+        return new
+    now = int(s.now[0])
+    flush(c, s, now, s.weights)
+    _pause(c, s, now - 1)
+    return new
+
+
+def _pause(c: Coeffs, s: State, n: int) -> None:
+    """Let input traces decay up to tick n; sums begin anew, and no spike so far is owed to a row."""
+    alive = s.x > 0
+    s.x[alive] *= c.lam[n - s.seen[alive]]
+    s.x[s.x < c.dim] = 0
+    s.seen[:] = n
+    np.minimum(s.ids, ~s.ids, out=s.ids)
+    _begin_sums(s, n)
+
+
+def _begin_sums(s: State, n: int) -> None:
+    """Let sums begin after tick n, which may be the last of a block."""
+    s.after[:] = RING
+    s.sums[n & MASK] = 0
 
 
 def rest(params: Params, s: State, ticks: int, adapting: int, tick_us: int) -> None:
@@ -266,20 +246,32 @@ def rest(params: Params, s: State, ticks: int, adapting: int, tick_us: int) -> N
     stop = first + ticks
     middle = min(stop, first + c.refrac + 1)
     none = np.empty(0, np.int64)
-    mute = c._replace(v_thresh=c.v_thresh.dtype.type(np.inf))
-    run(mute, s, (first, middle, tick_us), none, none.astype(np.int32), (False, False), none, none.astype(np.int32))
+    mute, both = c._replace(v_thresh=c.v_thresh.dtype.type(np.inf)), (0, len(s.start))
+    run(
+        mute,
+        s,
+        both,
+        (first, middle, tick_us),
+        none,
+        none.astype(np.int32),
+        (False, False),
+        none,
+        none.astype(np.int32),
+    )
     tick_ms, left, f = tick_us / 1000, stop - middle, c.one.dtype.type
     s.theta[:] *= f(s.fade[0] * np.exp(-adapting * tick_ms / params.tau_theta_ms))
     s.fade[0] = 1.0
     if left == 0:
         return
     flush(c, s, middle, s.weights)
-    s.x[:] *= np.exp(-(stop - s.seen) * tick_ms / params.tau_plus_ms).astype(f)
+    alive = s.x > 0  # what is not may never have been seen, and has no age
+    s.x[alive] *= np.exp(-(stop - 1 - s.seen[alive]) * tick_ms / params.tau_plus_ms).astype(f)
     s.x[s.x < c.dim] = 0
-    s.seen[:] = stop
-    for trace, tau_ms, least in ((s.v, params.tau_m_ms, c.tiny), (s.depress, params.tau_minus_ms, c.faded)):
+    s.seen[:] = stop - 1
+    for trace, tau_ms, least in ((s.v, params.tau_m_ms, c.tiny), (s.y, params.tau_minus_ms, c.faded)):
         trace *= f(np.exp(-left * tick_ms / tau_ms))
         trace[np.abs(trace) <= least] = 0
-    s.start[:] = s.start[middle & MASK]
-    s.after[:] = RING
+    s.lives[:] = -1
+    s.start[:] = s.start[:, middle & MASK, None]
+    _begin_sums(s, stop - 1)
     s.now[0] = stop

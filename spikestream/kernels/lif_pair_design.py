@@ -24,6 +24,12 @@ ONE_BY_ONE = 16
 """A row takes its pending spikes one by one where this many times their number is no more than its neurons."""
 FADED = 1e-12
 """A post trace below this counts as none: it keeps the list of live ones short and subnormal numbers out."""
+HALVED = 512
+"""From so many neurons on they are kept in two parts, which two threads may run."""
+LINE = 64
+"""Bytes of a cache line: a part begins with one, as far as rows do."""
+FAR = 1 << 24
+"""Weights of more bytes are fetched ahead: below, caches hold them, and asking costs up to 15 % of a visit."""
 TINY = 1e-30
 """A voltage below this is none, which keeps subnormal numbers out of long silence."""
 
@@ -63,7 +69,7 @@ class Coeffs(NamedTuple):
     theta_plus: Any
     a_plus: Any
     a_minus: Any
-    faded: Any  # a_minus y below this is none
+    faded: Any  # y below this is none
     dim: Any  # x below this is none
     w_max: Any
     refrac: int
@@ -73,28 +79,34 @@ class Coeffs(NamedTuple):
 
 
 class State(NamedTuple):
-    """What is remembered from tick to tick; F is the network's dtype. `SCRATCH` holds nothing that counts."""
+    """What is remembered from tick to tick; F is the network's dtype. `SCRATCH` holds nothing that counts.
+
+    Neurons are in one part or two; what a part remembers does not depend on the other.
+    """
 
     weights: Array  # (axons, neurons) F, C order: one input spike is one contiguous row; without what is pending
     v: Array  # (neurons,) F
     theta: Array  # (neurons,) F, in units of ``fade``
     fade: Array  # (1,) float64
-    depress: Array  # (neurons,) F, a_minus y
+    y: Array  # (neurons,) F
     x: Array  # (axons,) F, at the last visit
     seen: Array  # (axons,) int64, tick of the last visit
-    ids: Array  # (2**k,) int32 ring of the neurons that fired, ~j where weights were not to learn
-    when: Array  # (2**k,) int64 ring of their ticks
-    start: Array  # (RING,) int64, spikes before tick k
-    sums: Array  # (RING + 1, neurons) F ring of decaying sums over the spikes of a block; the last row stays 0
-    after: Array  # (RING,) int32, row of ``sums`` that holds after tick k
-    cursor: Array  # (2,) int64: next row of ``sums`` to write, next row of the sweep
+    ids: Array  # (parts, 2**k) int32 ring of the neurons that fired, ~j where their weights are to learn no more
+    when: Array  # (parts, 2**k) int64 ring of their ticks
+    start: Array  # (parts, RING) int64, spikes before tick k
+    sums: Array  # (RING + 1, neurons) F decaying sums over spikes, see `lif_pair_rows`; the last row stays 0
+    after: Array  # (parts, RING) int32, row of ``sums`` that holds after tick k
+    sweep: Array  # (1,) int64, next row of the sweep
     now: Array  # (1,) int64, the tick that runs next
-    live: Array  # (neurons,) int32 scratch, neurons with a post trace
-    lives: Array  # (1,) int64 scratch, how many
+    edges: Array  # (parts + 1,) int64, first neuron of each part: the same whenever there are as many
+    live: Array  # (neurons,) int32 scratch, neurons with a post trace where they are few
+    lives: Array  # (parts,) int64 scratch, how many; below 0 they are to be counted
     kept: Array  # (neurons,) F scratch
+    words: Array  # scratch, uint64: whether any of eight neurons is above its threshold
+    above: Array  # the same memory, uint8: whether one is
 
 
-SCRATCH = ("live", "lives", "kept")
+SCRATCH = ("edges", "live", "lives", "kept", "words", "above")
 
 
 def design(params: Params, tick_us: int) -> Coeffs:
@@ -121,7 +133,7 @@ def design(params: Params, tick_us: int) -> Coeffs:
         theta_plus=f(params.theta_plus),
         a_plus=f(params.a_plus),
         a_minus=f(params.a_minus),
-        faded=f(max(params.a_minus * FADED, TINY)),
+        faded=f(FADED),
         dim=f(np.exp(-taus)),
         w_max=f(params.w_max),
         refrac=round(params.tau_refrac_ms / tick_ms),
@@ -131,30 +143,45 @@ def design(params: Params, tick_us: int) -> Coeffs:
     )
 
 
-def init(axons: int, neurons: int, params: Params, tick_us: int) -> State:
-    """Return a network at rest with weights drawn uniformly in [0, w_max) from ``seed``."""
+def init(axons: int, neurons: int, params: Params, tick_us: int, parts: int = 0) -> State:
+    """Return a network at rest with weights drawn uniformly in [0, w_max) from ``seed``.
+
+    ``parts``, 1 or 2, follows from ``neurons`` unless told.
+    """
     f = np.dtype(params.dtype).type
     weights = np.random.default_rng(params.seed).random((axons, neurons), dtype=f)
     weights *= f(params.w_max)
+    edges = _edges(neurons, parts or 1 + (neurons >= HALVED), LINE // weights.itemsize)
+    parts = len(edges) - 1
     refrac = round(params.tau_refrac_ms * 1000 / tick_us)
-    most = neurons * (RING // (refrac + 1) + 2)  # spikes in as many ticks as the rings hold
+    most = int(np.diff(edges).max()) * (RING // (refrac + 1) + 2)  # spikes in as many ticks as the rings hold
     capacity = 1 << (most - 1).bit_length()
+    words = np.zeros((neurons + 7) // 8, np.uint64)
     return State(
         weights=weights,
         v=np.zeros(neurons, f),
         theta=np.zeros(neurons, f),
         fade=np.ones(1),
-        depress=np.zeros(neurons, f),
+        y=np.zeros(neurons, f),
         x=np.zeros(axons, f),
         seen=np.zeros(axons, np.int64),
-        ids=np.zeros(capacity, np.int32),
-        when=np.zeros(capacity, np.int64),
-        start=np.zeros(RING, np.int64),
+        ids=np.zeros((parts, capacity), np.int32),
+        when=np.zeros((parts, capacity), np.int64),
+        start=np.zeros((parts, RING), np.int64),
         sums=np.zeros((RING + 1, neurons), f),
-        after=np.full(RING, RING, np.int32),
-        cursor=np.zeros(2, np.int64),
+        after=np.full((parts, RING), RING, np.int32),
+        sweep=np.zeros(1, np.int64),
         now=np.zeros(1, np.int64),
+        edges=edges,
         live=np.zeros(neurons, np.int32),
-        lives=np.zeros(1, np.int64),
+        lives=np.full(parts, -1),
         kept=np.zeros(neurons, f),
+        words=words,
+        above=words.view(np.uint8),
     )
+
+
+def _edges(neurons: int, parts: int, line: int) -> Array:
+    """Return where the parts begin and the last one ends; the second begins with a cache line of ``line`` numbers."""
+    half = (neurons // 2 + line - 1) // line * line
+    return np.array([0, half, neurons] if parts == 2 and 0 < half < neurons else [0, neurons])

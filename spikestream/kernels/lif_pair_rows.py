@@ -8,12 +8,16 @@ and then the bound w_max. That is what additive updates one by one come to, beca
 the weight; between two visits nothing else changes the row. It is paid in one of two ways, whichever touches less:
 
     one by one   each spike of the ring in turn
-    by sums      sums[after[k]] holds per neuron the sum of lam[q - o] over the spikes q <= k of k's block of ticks, o
-                 being the block's first tick, and row RING of it nothing. What is owed is a difference of two such
-                 rows, or what is left of the old block, all blocks between, and what there is of the new one.
+    by sums      in one pass over the row, from sums over the spikes of a block of ticks, o being a block's first tick:
+                 B[k], in row after[k] of ``sums``, of lam[q - o] over the spikes q <= k of k's block, and
+                 E, in the row of a block's last tick, of lam[q - o] over its spikes and all later ones up to the last
+                 block that is complete. With m in block o and n in block p it is owed
+                     A_plus x_i ((E - B[m - 1]) / lam[m - o] + lam[p - m] B[n - 1]),
+                 or, where that is the same block, A_plus x_i (B[n - 1] - B[m - 1]) / lam[m - o].
 
-Rounding differs between the two, but the choice depends on nothing but the spikes, so it is the same however the stream
-is cut. Rows of sums are written only when something fires.
+Rounding differs between the two, but the choice depends on nothing but the spikes of a part of the neurons, so it is
+the same however the stream is cut and whoever runs the part. Rows of sums are written when something fires and when a
+block is complete; the last one is zero.
 """
 
 from __future__ import annotations
@@ -22,100 +26,52 @@ from typing import Any
 
 from numba import njit
 
-from spikestream.kernels import Array
-from spikestream.kernels.lif_pair_design import RING, Coeffs, State
+from spikestream.kernels import FAST, Array
+from spikestream.kernels.lif_pair_ahead import fetch
+from spikestream.kernels.lif_pair_design import LINE, RING, Coeffs, State
 
 MASK = RING - 1
-# Nobody owns an array here but the caller, for whom all is in place. Counting references to them all the same, at every
-# look at a field of the state, was most of the time of a tick; together with the next line it is four times as fast.
-FAST: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 # Inlined where they are called: a call would hand over some thirty numbers and all arrays with their shapes.
 INLINE: dict[str, Any] = {**FAST, "inline": "always"}
+STRIP = 256
+"""So many weights of the next row are fetched while as many of this one are worked on."""
 
 
 @njit(**FAST)
-def _one_by_one(c: Coeffs, s: State, span: tuple[int, int, int], gain: float, row: Array) -> None:
-    """Add the spikes ``first .. stop`` of the ring to a row last visited in tick m; span = (m, first, stop)."""
-    m, first, stop = span
-    room = len(s.ids) - 1
+def _one_by_one(
+    row: Array, gain: float, ring: tuple[Array, Array], span: tuple[int, int, int], lam: Array, w_max: float
+) -> None:
+    """Add the spikes ``first .. stop`` of the ring to a whole row last visited in tick m; span = (m, first, stop)."""
+    (ids, when), (m, first, stop) = ring, span
+    room = len(ids) - 1
     for e in range(first, stop):
-        j = s.ids[e & room]
+        j = ids[e & room]
         if j >= 0:
-            row[j] = min(row[j] + gain * c.lam[s.when[e & room] - m], c.w_max)
+            row[j] = min(row[j] + gain * lam[when[e & room] - m], w_max)
 
 
 @njit(**FAST)
-def _add(row: Array, a: float, plus: Array, minus: Array, w_max: float) -> None:
+def _add(row: Array, a: float, b: float, sums: tuple[Array, Array, Array], w_max: float) -> None:
+    end, before, now = sums
     for j in range(len(row)):
-        row[j] = min(row[j] + a * (plus[j] - minus[j]), w_max)
+        row[j] = min(row[j] + (a * (end[j] - before[j]) + b * now[j]), w_max)
 
 
 @njit(**FAST)
-def _by_sums(c: Coeffs, s: State, m: int, n: int, gain: float, row: Array) -> None:
-    """Add what the sums of the blocks from tick m to tick n say."""
-    zero = s.sums[RING]
-    within = (1 << c.shift) - 1
-    origin = m & ~within
-    before = s.sums[s.after[(m - 1) & MASK]] if m & within else zero
-    now = s.sums[s.after[(n - 1) & MASK]] if n & within else zero
-    a = gain / c.lam[m - origin]
-    if n & ~within == origin:
-        _add(row, a, now, before, c.w_max)
-        return
-    end = origin + within
-    _add(row, a, s.sums[s.after[end & MASK]], before, c.w_max)
-    while end + 1 + within < n and c.lam[end + 1 - m] > c.zero:
-        _add(row, gain * c.lam[end + 1 - m], s.sums[s.after[(end + 1 + within) & MASK]], zero, c.w_max)
-        end += 1 + within
-    if n & within and c.lam[end + 1 - m] > c.zero:
-        _add(row, gain * c.lam[end + 1 - m], now, zero, c.w_max)
-
-
-@njit(**FAST)
-def settle(c: Coeffs, s: State, i: int, n: int, row: Array) -> None:
-    """Add to ``row`` (neurons,) what row i is owed for the spikes before tick ``n``."""
-    m = s.seen[i]
-    first, stop = s.start[m & MASK], s.start[n & MASK]
-    gain = c.a_plus * s.x[i]
-    if stop == first or gain == c.zero:
-        return
-    if (stop - first) * c.one_by_one <= len(row):
-        _one_by_one(c, s, (m, first, stop), gain, row)
-    else:
-        _by_sums(c, s, m, n, gain, row)
-
-
-@njit(**FAST)
-def _fused(c: Coeffs, s: State, row: Array, a: float, b: float, rows: tuple[Array, Array, Array]) -> None:
-    """Settle ``a (end - before) + b now``, deliver and depress in one pass."""
-    end, before, now = rows
-    v, depress, w_max, zero = s.v, s.depress, c.w_max, c.zero
+def _all_at_once(
+    row: Array,
+    a: float,
+    b: float,
+    sums: tuple[Array, Array, Array],
+    neurons: tuple[Array, Array],
+    limits: tuple[float, float, float],
+) -> None:
+    """Settle ``a (end - before) + b now``, deliver and depress in one pass; limits = (a_minus, w_max, 0)."""
+    (end, before, now), (v, y), (a_minus, w_max, zero) = sums, neurons, limits
     for j in range(len(row)):
         w = min(row[j] + (a * (end[j] - before[j]) + b * now[j]), w_max)
         v[j] += w
-        row[j] = max(w - depress[j], zero)
-
-
-@njit(**FAST)
-def _near(c: Coeffs, s: State, i: int, n: int, row: Array) -> bool:
-    """Do all of a visit in one pass where it falls into the block of the last one or into the next; else do nothing."""
-    m = s.seen[i]
-    within = (1 << c.shift) - 1
-    origin = m & ~within
-    block = (n & ~within) - origin
-    if block > within + 1 or (s.start[n & MASK] - s.start[m & MASK]) * c.one_by_one <= len(row):
-        return False
-    zero = s.sums[RING]
-    before = s.sums[s.after[(m - 1) & MASK]] if m & within else zero
-    now = s.sums[s.after[(n - 1) & MASK]] if n & within else zero
-    gain = c.a_plus * s.x[i]
-    a = gain / c.lam[m - origin]
-    if block == 0:
-        _fused(c, s, row, a, c.zero, (now, before, zero))
-    else:
-        end = s.sums[s.after[(origin + within) & MASK]]
-        _fused(c, s, row, a, gain * c.lam[origin + block - m], (end, before, now))
-    return True
+        row[j] = max(w - a_minus * y[j], zero)
 
 
 @njit(**FAST)
@@ -125,18 +81,69 @@ def _deliver(row: Array, v: Array) -> None:
 
 
 @njit(**FAST)
-def _depress(row: Array, depress: Array, live: Array, lives: Array, zero: float) -> None:
-    for k in range(lives[0]):
+def _depress(row: Array, a_minus: float, y: Array, live: Array, zero: float) -> None:
+    """Depress a whole row where neurons live."""
+    for k in range(len(live)):
         j = live[k]
-        row[j] = max(row[j] - depress[j], zero)
+        row[j] = max(row[j] - a_minus * y[j], zero)
 
 
 @njit(**FAST)
-def _deliver_and_depress(row: Array, v: Array, depress: Array, zero: float) -> None:
+def _deliver_and_depress(row: Array, a_minus: float, v: Array, y: Array, zero: float) -> None:
     for j in range(len(v)):
         w = row[j]
         v[j] += w
-        row[j] = max(w - depress[j], zero)
+        row[j] = max(w - a_minus * y[j], zero)
+
+
+@njit(**INLINE)
+def _sums(c: Coeffs, s: State, p: int, m: int, n: int) -> tuple[int, int, int, float, float]:
+    """Return the rows of ``sums`` for part p between ticks m and n: end, before, now, and the factors of both terms."""
+    within = (1 << c.shift) - 1
+    origin, last = m & ~within, n & ~within
+    before = s.after[p, (m - 1) & MASK] if m & within else RING
+    now = s.after[p, (n - 1) & MASK] if n & within else RING
+    if origin == last:
+        return now, before, RING, c.one / c.lam[m - origin], c.zero
+    return (origin + within) & MASK, before, now, c.one / c.lam[m - origin], c.lam[last - m]
+
+
+@njit(**INLINE)
+def settle(c: Coeffs, s: State, p: int, i: int, n: int, row: Array) -> None:
+    """Add to a whole ``row`` (neurons,) what row i is owed for the spikes of part p before tick ``n``."""
+    m, gain = s.seen[i], c.a_plus * s.x[i]
+    first, stop = s.start[p, m & MASK], s.start[p, n & MASK]
+    if stop > first and gain > c.zero:
+        lo, hi = s.edges[p], s.edges[p + 1]
+        if (stop - first) * c.one_by_one <= hi - lo:
+            _one_by_one(row, gain, (s.ids[p], s.when[p]), (m, first, stop), c.lam, c.w_max)
+        else:
+            e, k, q, a, b = _sums(c, s, p, m, n)
+            rows = s.sums[e][lo:hi], s.sums[k][lo:hi], s.sums[q][lo:hi]
+            _add(row[lo:hi], gain * a, gain * b, rows, c.w_max)
+
+
+@njit(**INLINE)
+def _pay(c: Coeffs, s: State, p: int, i: int, n: int, a_minus: float) -> None:
+    """Settle row i for the neurons of part p, deliver and depress it."""
+    m, gain = s.seen[i], c.a_plus * s.x[i]
+    lo, hi = s.edges[p], s.edges[p + 1]
+    first, stop = s.start[p, m & MASK], s.start[p, n & MASK]
+    owed = stop - first if gain > c.zero else 0
+    row, v, y = s.weights[i][lo:hi], s.v[lo:hi], s.y[lo:hi]
+    if owed * c.one_by_one > hi - lo:
+        e, k, q, a, b = _sums(c, s, p, m, n)
+        rows = s.sums[e][lo:hi], s.sums[k][lo:hi], s.sums[q][lo:hi]
+        _all_at_once(row, gain * a, gain * b, rows, (v, y), (a_minus, c.w_max, c.zero))
+        return
+    if owed > 0:
+        _one_by_one(s.weights[i], gain, (s.ids[p], s.when[p]), (m, first, stop), c.lam, c.w_max)
+    if a_minus > c.zero and s.lives[p] * 8 > hi - lo:
+        _deliver_and_depress(row, a_minus, v, y, c.zero)
+    else:
+        _deliver(row, v)
+        if a_minus > c.zero:
+            _depress(s.weights[i], a_minus, s.y, s.live[lo : lo + s.lives[p]], c.zero)
 
 
 @njit(**FAST)
@@ -148,35 +155,27 @@ def _raise(x: Array, seen: Array, lam: Array, i: int, n: int, one: float) -> Non
     seen[i] = n
 
 
+@njit(**INLINE)
+def visit(c: Coeffs, s: State, parts: tuple[int, int], i: int, n: int, plastic: bool) -> None:
+    """Let axon i spike in tick n: settle its row, add it to the voltages, depress it, raise its trace."""
+    a_minus = c.a_minus if plastic else c.zero
+    for p in range(parts[0], parts[1]):
+        _pay(c, s, p, i, n, a_minus)
+    _raise(s.x, s.seen, c.lam, i, n, c.one)
+
+
 @njit(**FAST)
-def _owed(x: Array, seen: Array, start: Array, i: int, n: int) -> bool:
-    return bool(x[i] > 0 and start[n & MASK] > start[seen[i] & MASK])
+def ahead(row: Array) -> None:
+    """Fetch a row that is visited next."""
+    for j in range(0, len(row), LINE // row.itemsize):
+        fetch(row, j)  # type: ignore[call-arg]  # Numba adds the first
 
 
 @njit(**INLINE)
-def visit(c: Coeffs, s: State, i: int, n: int, plastic: bool) -> None:
-    """Let axon i spike in tick n: settle its row, add it to the voltages, depress it, raise its trace."""
-    many = plastic and s.lives[0] * 8 > len(s.v)
-    done = False
-    if _owed(s.x, s.seen, s.start, i, n):
-        done = many and _near(c, s, i, n, s.weights[i])
-        if not done:
-            settle(c, s, i, n, s.weights[i])
-    _raise(s.x, s.seen, c.lam, i, n, c.one)
-    if done:
-        return
-    if many:
-        _deliver_and_depress(s.weights[i], s.v, s.depress, c.zero)
-    else:
-        _deliver(s.weights[i], s.v)
-        if plastic:
-            _depress(s.weights[i], s.depress, s.live, s.lives, c.zero)
-
-
-@njit(**FAST)
-def refresh(c: Coeffs, s: State, i: int, n: int) -> None:
+def refresh(c: Coeffs, s: State, parts: tuple[int, int], i: int, n: int) -> None:
     """Bring row i up to date before tick n ends, without a spike."""
-    settle(c, s, i, n, s.weights[i])
+    for p in range(parts[0], parts[1]):
+        settle(c, s, p, i, n, s.weights[i])
     x = s.x[i] * c.lam[n - s.seen[i]]
     s.x[i] = x if x > c.dim else c.zero
     s.seen[i] = n
@@ -186,4 +185,42 @@ def refresh(c: Coeffs, s: State, i: int, n: int) -> None:
 def flush(c: Coeffs, s: State, n: int, weights: Array) -> None:
     """Settle every row for the spikes before tick n in ``weights``, those of the state or a copy."""
     for i in range(len(weights)):
-        settle(c, s, i, n, weights[i])
+        for p in range(len(s.start)):
+            settle(c, s, p, i, n, weights[i])
+
+
+@njit(**FAST)
+def _copy(into: Array, of: Array) -> None:
+    for j in range(len(into)):
+        into[j] = of[j]
+
+
+@njit(**FAST)
+def _gather(into: Array, of: Array, factor: float) -> None:
+    for j in range(len(into)):
+        into[j] += factor * of[j]
+
+
+@njit(**INLINE)
+def close(c: Coeffs, s: State, p: int, n: int) -> None:
+    """Complete the sums of the block that tick n ends for part p, and add them to those of the blocks before."""
+    lo, hi = s.edges[p], s.edges[p + 1]
+    length, old = 1 << c.shift, s.after[p, n & MASK]
+    ended = s.sums[n & MASK][lo:hi]
+    _copy(ended, s.sums[old][lo:hi])
+    k = length
+    while old < RING and k < RING and c.lam[k] > c.zero:
+        _gather(s.sums[(n - k) & MASK][lo:hi], ended, c.lam[k])
+        k += length
+
+
+@njit(**INLINE)
+def note(c: Coeffs, s: State, p: int, n: int, fired: Array) -> None:
+    """Add the spikes ``fired`` of part p in tick n to the sums of its block."""
+    lo, hi = s.edges[p], s.edges[p + 1]
+    row, old = n & MASK, s.after[p, n & MASK]
+    _copy(s.sums[row][lo:hi], s.sums[old][lo:hi])
+    weight = c.lam[n & ((1 << c.shift) - 1)]
+    for k in range(len(fired)):
+        s.sums[row, fired[k]] += weight
+    s.after[p, n & MASK] = row

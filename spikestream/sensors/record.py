@@ -120,7 +120,8 @@ class Record:
         except TypeError as error:
             raise RecordingError(f"the labels are not understood: {error}", file=self.location) from error
         times = [time for row in made for time in (row.start, row.stop)]
-        if not all(map(_is_time, times)) or not all(is_label(row.label) and type(row.test) is bool for row in made):
+        sane = (is_label(row.label) and type(row.test) is bool and _fits("reward", row.reward) for row in made)
+        if not all(map(_is_time, times)) or not all(sane):
             raise RecordingError("the labels are not understood", file=self.location)
         return made
 

@@ -47,6 +47,22 @@ def marker(config: Config, sensor: Sensor, samplerate_hz: int) -> Callable[[Batc
     return Voice(samplerate_hz)
 
 
+class Planned:
+    """Marks a stream with settings for times after its start, as ``at`` of a job has them."""
+
+    def __init__(self, at: Sequence[tuple[int, str, bool | int | float | str]]) -> None:
+        self._waiting = sorted(at, key=lambda one: one[0])
+        self._start: int | None = None
+
+    def __call__(self, batch: Batch) -> list[Command]:
+        """Return the settings that fall into the batch, or into the gap before it."""
+        if self._start is None:
+            self._start = batch.start
+        due = [one for one in self._waiting if self._start + one[0] < batch.stop]
+        del self._waiting[: len(due)]
+        return [Setting(self._start + after, key, value) for after, key, value in due]
+
+
 def _holds_voices(sensor: Sensor) -> bool:
     """Return whether the sensor is a record with the marks of voices."""
     readout = sensor.config.get("readout") if isinstance(sensor, Record) else None

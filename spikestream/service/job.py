@@ -32,6 +32,8 @@ class Job:
     save: str = ""
     save_every_s: float | None = None
     record: str = ""
+    at: tuple[tuple[int, str, bool | int | float | str], ...] = ()
+    """Settings: µs after the stream's start, key, value."""
     wait_subscribers: int = 0
     blocking: bool = True
     """Whether a subscriber may make the run wait for it: never a daemon."""

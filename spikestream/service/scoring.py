@@ -47,7 +47,7 @@ def commands_of(windows: Sequence[LabelRow], *, mark: bool, teach: bool) -> list
         if mark:
             commands.append(Window(window.start, window.stop))
         if teach and not window.test:
-            commands.append(Label(window.stop, window.start, window.stop, window.label))
+            commands.append(Label(window.stop, window.start, window.stop, window.label, window.reward))
     return sorted(commands, key=lambda command: command.t)
 
 

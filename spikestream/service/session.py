@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from spikestream import checkpoint
-from spikestream.batch import Batch, Command, Sound, no_spikes
+from spikestream.batch import Batch, Command, Setting, Sound
 from spikestream.config import Config, build, ear_of
 from spikestream.errors import SpikestreamError
 from spikestream.files.labels import read_labels
@@ -21,7 +21,7 @@ from spikestream.sensors.microphone import Microphone
 from spikestream.sensors.pace import Pace
 from spikestream.sensors.record import Record
 from spikestream.sensors.recording import Recording
-from spikestream.service.commands import known_commands, label_windows, marker
+from spikestream.service.commands import Planned, known_commands, label_windows, marker
 from spikestream.service.engine import Engine, OutputHash
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job, check, guarded, sensor_of
@@ -39,13 +39,10 @@ PATIENCE_S = 10.0
 """How long a subscriber may take nothing, at the end, before it is given up."""
 
 
-def warm_up(session: Session | None = None) -> None:
-    """Load, or on a new machine compile, the kernels of the network and of a session's ear: no batch shall wait."""
-    from spikestream.stages.network import Network
-
-    network = Network(1, 1)
-    network(no_spikes(0, network.tick_us))
-    if session is not None and "hear" in session.pipeline.stages:
+def warm_up(session: Session) -> None:
+    """Load, or on a new machine compile, the kernels of a session's network and ear: no batch shall wait."""
+    session.pipeline.stages["network"].prepare()  # type: ignore[attr-defined]
+    if "hear" in session.pipeline.stages:
         config: Config = session.pipeline.config
         rate, channels = config.sensor.samplerate_hz, getattr(session.sensor, "channels", 1)
         silence = Sound(0, 10_000, np.zeros((rate // 100, channels), np.float32))
@@ -77,6 +74,8 @@ class Session:
         outputs = [open_output(url) for url in config.publish.urls]
         self.hub = Hub(outputs, epoch=secrets.token_hex(8), policies=policies)
         windows = label_windows(config, self.rows)
+        marks = marker(config, self.sensor, self.pipeline.config.sensor.samplerate_hz)
+        planned = self._plan(job.at)
         source = guarded(self.sensor, config.sensor.uri)
         self.engine = Engine(
             self.pipeline,
@@ -84,7 +83,7 @@ class Session:
             self.hub,
             name=config.publish.pipeline,
             commands=known_commands(config, self.sensor, windows if job.labels else None),
-            mark=marker(config, self.sensor, self.pipeline.config.sensor.samplerate_hz),
+            mark=lambda batch: (*planned(batch), *marks(batch)),
             watch=[self.hash, self._score, *([self.recorder] if self.recorder else [])],
             on_outputs=on_outputs,
         )
@@ -252,6 +251,12 @@ class Session:
         elif isinstance(self.sensor, Record) and self.sensor.state:
             checkpoint.restore(self.sensor.state, pipeline)
         return pipeline
+
+    def _plan(self, at: Sequence[tuple[int, str, bool | int | float | str]]) -> Planned:
+        """Return what hands over the settings of a job; raises `ConfigError` where one cannot be made."""
+        for _, key, value in at:
+            self.pipeline.check(Setting(0, key, value))
+        return Planned(at)
 
     def _open_recorder(self) -> Recorder | WavRecorder:
         rate: int = getattr(self.sensor, "samplerate_hz", 0)

@@ -33,11 +33,12 @@ def exit_code(console: Console, session: Session, signalled: int | None, strict:
     return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
 
 
-def say_if_cold(console: Console) -> None:
+def say_if_cold(console: Console, session: Session | None = None) -> None:
     """Tell why nothing happens yet, where kernels have to be compiled first."""
     from spikestream.kernels import COLD
 
-    if COLD:
+    network = session.pipeline.stages.get("network") if session is not None else None
+    if COLD or getattr(network, "cold", False):
         console.log("compiling the kernels: once per version, about half a minute")
 
 

@@ -7,31 +7,33 @@ stamped with its last microsecond; what a batch leaves of a tick waits for the n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikestream.batch import Array, Batch, Command, Setting, Spikes, concat, first_at, no_spikes
+from spikestream.batch import Array, Batch, Command, Label, Setting, Spikes, concat, first_at, no_spikes
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.stages.base import Account, State, take_over
-from spikestream.stages.network.kinds import absurd, kind_of, params_of, weights_of
+from spikestream.stages.network.agenda import ENABLED, Agenda
+from spikestream.stages.network.base import MOST, Engine, Value
+from spikestream.stages.network.choice import engine_of
+
+if TYPE_CHECKING:
+    from spikestream.model import Model
+    from spikestream.stages.network.synapses import Wired
 
 NO_TICK = -(2**62)
 LATEST = 2**62
 """No stamp, µs, and no tick lies beyond."""
-AT_ONCE = 1 << 16
-"""Most ticks in one call of the kernel, which needs room for all spikes that these may bring,"""
-ROOM = 1 << 20
-"""and so many at most, unless one tick alone may bring more."""
 
 
 class Network:
     """``neurons`` neurons, each reading all ``axons``; called with `Spikes`, returns the `Spikes` of its neurons.
 
-    ``rule`` is "stdp", "none" to leave the weights alone while thresholds still adapt, or "pair". ``learning`` False
-    freezes both. Options in ms and units of weight: ``Params`` of `spikestream.kernels.lif_stdp` and, for "pair", of
-    `spikestream.kernels.lif_pair`, which alone also runs in ``dtype`` "float64". ``init_weights`` (axons, neurons) in
-    [0, w_max] are copied; without them weights are drawn from ``seed``. Raises `ConfigError`.
+    ``neuron`` and ``rule`` name one of docs/network.md, or a plugin's; ``options`` are theirs, in ms and units of
+    weight. ``learning`` False freezes weights and thresholds. ``init_weights`` (axons, neurons) are copied; without
+    them weights are drawn from ``seed``. ``rate_tau_ms``, unless 0, lets learning rates fall by exp(-t/rate_tau_ms)
+    with stream time, down to ``rate_floor`` of what they were. Raises `ConfigError`.
     """
 
     LEARNED: tuple[str, ...]
@@ -49,31 +51,73 @@ class Network:
         learning: bool = True,
         dtype: str = "float32",
         init_weights: Array | None = None,
-        **options: float,
+        rate_tau_ms: float = 0.0,
+        rate_floor: float = 0.0,
+        **options: Any,
     ) -> None:
-        kind = kind_of(neuron, rule, dtype)
         for key, number in (("axons", axons), ("neurons", neurons), ("tick_us", tick_us)):
             if number < 1:
                 raise ConfigError(f"{key} = {number} is out of range", key=key, value=number, allowed="1 or more")
-        self._kind, self._kernel, self.LEARNED = kind, kind.kernel, kind.learned
-        self.axons, self.neurons, self.tick_us, self.rule = axons, neurons, tick_us, rule
-        self.learning = learning
+        self.rule = rule
+        given = {**options, "seed": seed}
+        self._begin(engine_of((axons, neurons), (neuron, rule), given, tick_us, dtype, init_weights), tick_us, learning)
+        self._agenda.fade(rate_tau_ms, rate_floor)
+
+    @classmethod
+    def from_model(
+        cls, model: Model, *, learning: bool = True, rate_tau_ms: float = 0.0, rate_floor: float = 0.0
+    ) -> Network:
+        """Return the network that a `spikestream.model.Model` describes; raises `ConfigError`."""
+        from spikestream.stages.network.composed import Composed
+
+        made = cls.__new__(cls)
+        made.rule = ""  # each projection has its own
+        made._begin(Composed(model), model.tick_us, learning)
+        made._agenda.fade(rate_tau_ms, rate_floor)
+        return made
+
+    def _begin(self, engine: Engine, tick_us: int, learning: bool) -> None:
+        self._engine, self.tick_us, self.learning = engine, tick_us, learning
+        self.axons, self.neurons, self.LEARNED = engine.axons, engine.neurons, engine.learned
         self.account = Account(conserves=False)
-        self._params = params_of(kind, {**options, "seed": seed}, dtype, tick_us)
-        self._coeffs = self._kernel.design(self._params, tick_us)
-        self._state = self._kernel.init(axons, neurons, self._params, tick_us)
-        if init_weights is not None:
-            self._state.weights[...] = weights_of(init_weights, (axons, neurons), self._params)
-        self._at_once = min(AT_ONCE, max(1, ROOM // neurons)) if kind.volley else AT_ONCE
+        self._plain = dict(engine.settings())  # as nothing has changed them yet
+        self._agenda = Agenda(tick_us)
         self._next = NO_TICK  # the tick that runs next; none before the first batch
         self._held = no_spikes(0, 0)  # input of that tick that has come already
-        self._switches: list[tuple[int, bool]] = []  # (first tick, learning)
 
     @property
     def weights(self) -> Array:
         """Return a copy of the weights as they are now, (axons, neurons) of the network's dtype."""
-        settled = self._kernel.settled(self._coeffs, self._state) if self._kind.volley else self._state.weights.copy()
-        return np.asarray(settled)
+        return self._engine.weights()
+
+    def synapses(self, name: str) -> Wired:
+        """Return the synapses of a projection as they are now, one by one: pre, post, weight, delay_ticks.
+
+        Raises `ModelError` where there is no such projection.
+        """
+        return self._engine.synapses(name)
+
+    @property
+    def v(self) -> Array:
+        """Return a copy of the voltages as they are now, (neurons,) of the network's dtype, in the neuron's unit."""
+        return self._engine.voltages()
+
+    @property
+    def settings(self) -> Mapping[str, Value]:
+        """Return the keys of the settings that may be changed while it runs, with their values now."""
+        return {ENABLED: self.learning, **self._engine.settings()}
+
+    @property
+    def cold(self) -> bool:
+        """Return whether the kernel was never compiled on this machine, so that `prepare` takes seconds."""
+        from spikestream.kernels import COLD
+
+        return bool(getattr(self._engine, "cold", COLD))
+
+    def prepare(self) -> None:
+        """Load, or on a new machine compile, the kernel, without running a tick."""
+        now = 0 if self._next == NO_TICK else self._next
+        self._engine.run(now, now, self._held.t[:0], self._held.axon[:0], self.learning)
 
     def __call__(self, batch: Batch) -> Spikes:
         """Run all ticks that end by ``batch.stop`` and return the spikes they made."""
@@ -81,60 +125,86 @@ class Network:
             raise SpikestreamError(f"the network takes spikes, not {type(batch).__name__}")
         if self._next == NO_TICK:
             self._next = batch.start // self.tick_us
-            self._switch_due()  # what was to be switched before the stream began
-        if len(batch) and not 0 <= batch.axon.min() <= batch.axon.max() < self.axons:
-            raise ModelError(f"axons {batch.axon.min()}..{batch.axon.max()} do not fit a network of {self.axons}")
+            self._agenda.begin(self._next)
+            self._take_due()  # what was to be changed before the stream began
+        self._check_axons(batch.axon)
         self._held = concat([self._held, batch]) if len(self._held) else batch
-        return self._advance(batch.start, batch.stop, batch.stop // self.tick_us)
+        return self._spikes(batch.start, batch.stop, self._advance(batch.stop // self.tick_us))
+
+    def _check_axons(self, axon: Array) -> None:
+        # As unsigned numbers, those below 0 are the largest: one look instead of two, of every batch of a live sensor.
+        unsigned = axon.view(np.uint32) if axon.dtype == np.int32 else axon.astype(np.uint64)
+        if len(axon) and unsigned.max() >= self.axons:
+            raise ModelError(f"axons {axon.min()}..{axon.max()} do not fit a network of {self.axons}")
 
     def skip(self, start: int, stop: int) -> Spikes:
-        """Finish the tick that was under way, then decay over the gap ``[start, stop)`` in closed form."""
+        """Finish the tick that was under way, then let the gap ``[start, stop)`` pass in silence."""
         last = stop // self.tick_us
         under_way = self._next * self.tick_us < start
-        out = self._advance(start, stop, min(last, self._next + 1) if under_way else self._next)
-        if self._next < last:
-            ticks, adapting = last - self._next, 0
+        parts = self._advance(min(last, self._next + 1) if under_way else self._next)
+        while self._next < last:
+            first, adapting = self._next, 0
+            # Settings in a gap are taken one by one; what only switches learning is added up.
             while self._next < last:
-                until = self._until(last)
+                until = self._agenda.until(self._next, last, silent=True)
                 adapting += (until - self._next) * self.learning
                 self._next = until
-                self._switch_due()
-            self._kernel.rest(self._params, self._state, ticks, adapting, self.tick_us)
-        return out
+                if self._agenda.only_switches(until):
+                    self._take_due()
+                else:
+                    break
+            parts.append(self._engine.skip(first, self._next, adapting))
+            self._take_due()
+        return self._spikes(start, stop, parts)
+
+    def check(self, setting: Setting) -> None:
+        """Raise `ConfigError` unless this setting of `settings` can take its value."""
+        if isinstance(setting.value, float) and not abs(setting.value) <= MOST:
+            text, allowed = f"{setting.key} = {setting.value} is out of range", f"numbers up to {MOST:g}"
+            raise ConfigError(text, key=setting.key, value=setting.value, allowed=allowed)
+        if setting.key != ENABLED:
+            self._engine.set({**self._agenda.coming(), setting.key: setting.value}, check=True)
 
     def command(self, command: Command) -> None:
-        """Take the setting ``learn.enabled``; it counts from the first tick that starts at or after its time."""
-        if isinstance(command, Setting) and command.key == "learn.enabled":
-            self._switches.append((-(-command.t // self.tick_us), bool(command.value)))
-            self._switches.sort(key=lambda switch: switch[0])
-            self._switch_due()
+        """Take a setting or a reward; it counts from the first tick that starts at or after its time."""
+        if isinstance(command, Setting) and command.key in self.settings:
+            self._agenda.put(command.t, command.key, command.value)
+        elif isinstance(command, Label) and command.reward:
+            self._agenda.put(command.t, "", command.reward)
+        else:
+            return
+        self._take_due()
 
     def state(self) -> State:
         """Return copies of weights, voltages, thresholds, traces and what waits for the next tick."""
-        switches = np.array(self._switches, np.int64).reshape(-1, 2)
         own = {
             "next": np.int64(self._next),
             "learning": np.bool_(self.learning),
             "held_t": self._held.t,
             "held_axon": self._held.axon,
-            "switches": switches,
+            "agenda": self._agenda.dumped(),
         }
-        kernel = {key: value for key, value in self._state._asdict().items() if key not in self._kind.scratch}
-        return {key: np.array(value) for key, value in {**own, **kernel}.items()}
+        return {key: np.array(value) for key, value in {**own, **self._engine.state()}.items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take over what `state` returned; raises `ModelError` where it does not fit this network."""
-        taken = take_over(self.state(), state, growing=("held_t", "held_axon", "switches"))
+        taken = take_over(self.state(), state, growing=("held_t", "held_axon", *self._engine.growing))
+        agenda = self._agenda.loaded(taken["agenda"], self.settings)
         if wrong := self._absurd(taken):
             raise ModelError(f"the saved state contradicts itself: {wrong}")
+        try:
+            self._engine.set({**self._plain, **agenda.changed}, check=True)
+        except ConfigError as error:
+            raise ModelError(f"the saved state contradicts itself: {error}") from error
         self._next, self.learning = int(taken["next"]), bool(taken["learning"])
         self._held = Spikes(0, 0, taken["held_t"], taken["held_axon"])
-        self._switches = [(int(tick), bool(on)) for tick, on in taken["switches"]]
         # What it held and what it holds now was handed to it before, or never: the account goes on as it stood.
         self.account.taken += self.account.held - len(self._held)
         self.account.held = len(self._held)
-        kernel = {key: taken[key] for key in self._state._fields if key not in self._kind.scratch}
-        self._state = self._state._replace(**kernel)
+        self._agenda = agenda
+        self._engine.set({**self._plain, **agenda.changed})
+        self._engine.scale(agenda.factor(self._next))
+        self._engine.restore(taken)
 
     def _absurd(self, taken: State) -> str:
         """Return what in a state of the right shapes can never have been, "" where all is well."""
@@ -146,47 +216,43 @@ class Network:
             return "a time no stream reaches"
         if len(time) and (np.any(time // tick != taken["next"]) or np.any(np.diff(time) < 0)):
             return "waiting spikes out of their tick"
-        switches = taken["switches"]
-        if np.any((switches > LATEST) | (switches < -LATEST)):
-            return "settings later than its time"
-        return absurd(self._kind, taken)
+        return self._engine.absurd(taken)
 
-    def _until(self, last: int) -> int:
-        return min([last, *(tick for tick, _ in self._switches[:1])])
+    def _take_due(self) -> None:
+        """Let everything take effect that is due at the tick that runs next."""
+        for key, value in self._agenda.due(self._next):
+            if key == ENABLED:
+                self.learning = bool(value)
+            elif key:
+                self._engine.set({key: value})
+            else:
+                self._engine.reward(float(value))
+        if self._agenda.fading:
+            self._engine.scale(self._agenda.factor(self._next))
 
-    def _switch_due(self) -> None:
-        while self._switches and self._switches[0][0] <= self._next:
-            self.learning = self._switches.pop(0)[1]
-
-    def _advance(self, start: int, stop: int, last: int) -> Spikes:
-        """Run ticks up to ``last`` (not included), switching learning where it was asked for."""
+    def _advance(self, last: int) -> list[tuple[Array, Array]]:
+        """Run ticks up to ``last`` (not included), changing what was asked for on the way; return their spikes."""
         parts = []
         while self._next < last:
-            parts.append(self._run(min(self._until(last), self._next + self._at_once)))
-            self._switch_due()
-        self._held = replace(self._held, t=self._held.t.copy(), axon=self._held.axon.copy())  # the batch is not ours
+            until = self._agenda.until(self._next, last)
+            due = first_at(self._held.t, until * self.tick_us)
+            t, axon = self._held.t[:due], self._held.axon[:due]
+            ticks, neurons, heard, self._next = self._engine.run(self._next, until, t, axon, self.learning)
+            self.account.taken += heard  # as the kernel counted them while it integrated, not as they were handed to it
+            heard = due if self._next == until else first_at(self._held.t, self._next * self.tick_us)
+            self._held = Spikes(0, 0, self._held.t[heard:], self._held.axon[heard:])
+            parts.append((ticks, neurons))
+            self._take_due()
+        self._held = Spikes(0, 0, self._held.t.copy(), self._held.axon.copy())  # the batch is not ours
         self.account.held = len(self._held)
+        return parts
+
+    def _spikes(self, start: int, stop: int, parts: list[tuple[Array, Array]]) -> Spikes:
         if not parts:
             return no_spikes(start, stop)
-        ticks, neurons = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if len(parts) == 1:
+            ((ticks, neurons),) = parts
+        else:
+            ticks, neurons = (np.concatenate(column) for column in zip(*parts, strict=True))
         self.account.given += len(ticks)
         return Spikes(start, stop, (ticks + 1) * self.tick_us - 1, neurons)
-
-    def _run(self, until: int) -> tuple[Array, Array]:
-        room = (until - self._next) * (self.neurons if self._kind.volley else 1)
-        ticks, neurons = np.empty(room, np.int64), np.empty(room, np.int32)
-        due = first_at(self._held.t, until * self.tick_us)
-        count, taken = self._kernel.run(
-            self._coeffs,
-            self._state,
-            (self._next, until, self.tick_us),
-            self._held.t[:due],
-            self._held.axon[:due],
-            (self.learning, self.learning and self.rule != "none"),
-            ticks,
-            neurons,
-        )
-        self.account.taken += taken  # as the kernel counted them while it integrated, not as they were handed to it
-        self._next = until
-        self._held = replace(self._held, t=self._held.t[due:], axon=self._held.axon[due:])
-        return ticks[:count].copy(), neurons[:count].copy()

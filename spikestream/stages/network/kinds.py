@@ -1,4 +1,4 @@
-"""Which kernel runs a neuron with a rule, what its options may be, and what a saved state of it cannot be."""
+"""The kernels that are fused by hand, what their options may be, and what a saved state of them cannot be."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import ConfigError, nearest
 from spikestream.stages.base import State
+from spikestream.stages.network.base import MOST
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-NEURONS = ("lif",)
-RULES = ("stdp", "pair", "none")
-MOST = 1e15
-"""No option is larger: in ticks it has to fit an int64."""
 MOST_TICKS = 1_000_000
 """Of ``tau_plus_ms``, where the traces are a table of 14 times as many."""
 
 
 class Kind(NamedTuple):
-    """A kernel, and what the stage has to know of it."""
+    """A kernel, and what an engine has to know of it."""
 
     kernel: ModuleType
     learned: tuple[str, ...]  # what a new recording keeps of an earlier run
@@ -32,17 +29,21 @@ class Kind(NamedTuple):
     finite: tuple[str, ...]  # arrays that hold numbers
     natural: tuple[str, ...]  # arrays without anything below 0
     above: tuple[str, ...]  # options above 0
+    rates: tuple[str, ...]  # options that are learning rates
+    keys: Mapping[str, str]  # options that may change while it runs, by the key of their setting
     volley: bool  # whether all neurons may fire in one tick, or only one
+    learns: bool  # whether weights do
+
+    def runs(self, options: Mapping[str, Any], dtype: str) -> bool:
+        """Return whether this kernel knows all options and runs in this dtype."""
+        known = {field.name for field in fields(self.kernel.Params)} - {"dtype"} | {"threads"}
+        return options.keys() <= known and (dtype == "float32" or (self.volley and dtype == "float64"))
 
 
-def kind_of(neuron: str, rule: str, dtype: str) -> Kind:
-    """Return what runs this neuron with this rule; raises `ConfigError`."""
-    dtypes = ("float32", "float64") if rule == "pair" else ("float32",)
-    for key, value, known in (("neuron", neuron, NEURONS), ("rule", rule, RULES), ("dtype", dtype, dtypes)):
-        if value not in known:
-            raise ConfigError(
-                f"unknown {key} '{value}'", key=key, allowed=", ".join(known), nearest=nearest(str(value), known)
-            )
+def kind_of(neuron: str, rule: str) -> Kind | None:
+    """Return the kernel fused for this neuron with this rule, None where there is none."""
+    if neuron != "lif" or rule not in ("stdp", "pair", "none"):
+        return None
     if rule == "pair":
         from spikestream.kernels import lif_pair
 
@@ -50,10 +51,13 @@ def kind_of(neuron: str, rule: str, dtype: str) -> Kind:
             kernel=lif_pair,
             learned=("weights", "theta", "fade"),
             scratch=lif_pair.SCRATCH,
-            finite=("weights", "v", "theta", "fade", "depress", "x", "sums"),
-            natural=("weights", "theta", "fade", "depress", "x", "sums", "cursor", "after"),
+            finite=("weights", "v", "theta", "fade", "y", "x", "sums"),
+            natural=("weights", "theta", "fade", "y", "x", "sums", "sweep", "after"),
             above=("tau_m_ms", "tau_theta_ms", "tau_plus_ms", "tau_minus_ms", "w_max"),
+            rates=("a_plus", "a_minus"),
+            keys=_keys(NEURON, ("tau_plus_ms", "tau_minus_ms", "a_plus", "a_minus")),
             volley=True,
+            learns=True,
         )
     from spikestream.kernels import lif_stdp
 
@@ -64,8 +68,28 @@ def kind_of(neuron: str, rule: str, dtype: str) -> Kind:
         finite=("weights", "v", "theta"),
         natural=("weights", "theta", "wins", "refrac"),
         above=("tau_m_ms", "tau_theta_ms", "tau_plus_ms", "w_norm", "w_max", "wins_half"),
+        rates=("rate_start", "rate_end"),
+        keys=_keys((*NEURON, "v_floor", "tau_refrac_ms", "w_max", "w_norm"), ("rate_start", "rate_end", "wins_half")),
         volley=False,
+        learns=rule != "none",
     )
+
+
+NEURON = ("tau_m_ms", "v_thresh", "v_reset", "inhibition", "theta_plus", "tau_theta_ms")
+
+
+def _keys(network: tuple[str, ...], learn: tuple[str, ...]) -> Mapping[str, str]:
+    """Return options by the key they have in a configuration."""
+    return {f"network.{name}": name for name in network} | {f"learn.{name}": name for name in learn}
+
+
+def threads_of(kind: Kind, threads: Any) -> int:
+    """Return how many threads may run it; raises `ConfigError`."""
+    most = 2 if kind.volley else 1
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= most:
+        text = f"threads = {threads!r} is out of range"
+        raise ConfigError(text, key="threads", value=threads, allowed='1, or 2 with rule "pair"')
+    return threads
 
 
 def params_of(kind: Kind, options: Mapping[str, Any], dtype: str, tick_us: int) -> Any:
@@ -75,13 +99,33 @@ def params_of(kind: Kind, options: Mapping[str, Any], dtype: str, tick_us: int) 
         if key not in known:
             text, near = f"unknown network option '{key}'", nearest(key, known)
             raise ConfigError(text, key=key, value=value, allowed=", ".join(known), nearest=near)
-        wanted = int if key == "seed" else int | float
-        if isinstance(value, bool) or not isinstance(value, wanted) or not abs(value) <= MOST:
-            text = f"network option {key} = {value!r} is not a number"
-            raise ConfigError(text, key=key, value=value, allowed=f"numbers up to {MOST:g}")
+        _check_number(key, value)
     typed = {"dtype": dtype} if kind.volley else {}
-    params = replace(kind.kernel.Params(), **options, **typed)
-    for key in known:
+    return _checked(kind, replace(kind.kernel.Params(), **options, **typed), tick_us)
+
+
+def changed(kind: Kind, params: Any, changes: Mapping[str, Any], check_tick_us: int = 0) -> Any:
+    """Return ``params`` after changes by setting; unless ``check_tick_us`` is 0, raises `ConfigError` as needed."""
+    if not check_tick_us:
+        return replace(params, **{kind.keys[key]: value for key, value in changes.items()})
+    for key, value in changes.items():
+        if key not in kind.keys:
+            text, near = f"'{key}' cannot be changed while running", nearest(key, kind.keys)
+            raise ConfigError(text, key=key, value=value, allowed=", ".join(kind.keys), nearest=near)
+        _check_number(kind.keys[key], value)
+    return _checked(kind, changed(kind, params, changes), check_tick_us)
+
+
+def _check_number(key: str, value: Any) -> None:
+    wanted = int if key == "seed" else int | float
+    if isinstance(value, bool) or not isinstance(value, wanted) or not abs(value) <= MOST:
+        text = f"network option {key} = {value!r} is not a number"
+        raise ConfigError(text, key=key, value=value, allowed=f"numbers up to {MOST:g}")
+
+
+def _checked(kind: Kind, params: Any, tick_us: int) -> Any:
+    """Return the kernel's ``Params``; raises `ConfigError` where a value is out of its range."""
+    for key in (field.name for field in fields(params) if field.name != "dtype"):
         value = getattr(params, key)
         if key in kind.above and np.float32(value) <= 0:  # as the kernel sees it
             raise ConfigError(f"{key} = {value} is out of range", key=key, allowed="numbers above 0")
@@ -125,24 +169,29 @@ def absurd(kind: Kind, taken: State) -> str:
 
 def _absurd_rings(kind: Kind, taken: State) -> str:
     """Return what would lead the kernel of pair STDP outside of its rings."""
-    now, seen, start, ring = int(taken["now"][0]), taken["seen"], taken["start"], len(taken["start"])
+    now, seen, ring = int(taken["now"][0]), taken["seen"], taken["start"].shape[1]
     if abs(now) > 2**62 or (now != taken["next"] and np.any(taken["x"])):
         return "traces of another time"
     alive = seen[taken["x"] > 0]
-    if np.any((alive > now) | (alive < now - ring + kind.kernel.BLOCK + 1)):
+    if np.any((alive >= now) | (alive < now - ring + kind.kernel.BLOCK + 1)):
         return "traces older than it remembers"
-    # The ring begins with the slot after this tick's, whose count is the latest.
-    counts = np.roll(start, -(now + 1) % ring)
-    made, first, stop = np.diff(counts), int(counts[0]), int(counts[-1])
-    if first < 0 or np.any(made < 0) or stop - first > len(taken["ids"]):
-        return "more spikes than it remembers"
-    neurons, places = len(taken["v"]), np.arange(first, stop) % len(taken["ids"])
-    if np.any((taken["ids"] >= neurons) | (taken["ids"] < -neurons)):
-        return "spikes of no neuron"
-    if np.any(taken["when"][places] != np.repeat(now - ring + 1 + np.arange(ring - 1), made)):
-        return "spikes of another time"
-    if np.any(taken["after"] > ring) or taken["cursor"][0] >= ring or taken["cursor"][1] >= len(seen):
+    if np.any(taken["after"] > ring) or taken["sweep"][0] >= len(seen):
         return "a place outside of its rings"
     if taken["fade"][0] == 0 or taken["fade"][0] > 1:
         return "a threshold's factor outside of 0..1"
+    rings = zip(taken["start"], taken["ids"], taken["when"], strict=True)
+    return next(filter(None, (_absurd_ring(now, *part, len(taken["v"])) for part in rings)), "")
+
+
+def _absurd_ring(now: int, start: Array, ids: Array, when: Array, neurons: int) -> str:
+    """Return what in the ring of spikes of a part of the neurons can never have been."""
+    # The ring begins with the slot after this tick's, whose count is the latest.
+    counts = np.roll(start, -(now + 1) % len(start))
+    made, first, stop = np.diff(counts), int(counts[0]), int(counts[-1])
+    if first < 0 or np.any(made < 0) or stop - first > len(ids):
+        return "more spikes than it remembers"
+    if np.any((ids >= neurons) | (ids < -neurons)):
+        return "spikes of no neuron"
+    if np.any(when[np.arange(first, stop) % len(ids)] != np.repeat(now - len(start) + 1 + np.arange(len(made)), made)):
+        return "spikes of another time"
     return ""

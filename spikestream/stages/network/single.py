@@ -1,0 +1,81 @@
+"""One population of a neuron on all axons with one rule, as a model that the composed engine runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from spikestream.batch import Array
+from spikestream.errors import ConfigError, nearest
+from spikestream.model import Input, Model, Population, Projection, Rule
+from spikestream.stages.network.components import component
+from spikestream.stages.network.composed import Composed
+from spikestream.stages.network.kinds import kind_of
+
+TWINS = {("lif", "stdp"): ("lif_wta", "centroid"), ("lif", "none"): ("lif_wta", "none")}
+"""What the fused kernels of these names do, composed."""
+OWN = ("stdp", "none")
+"""Rules of a network of one population that are registered under other names, or are none."""
+OUT, IN, RIVALS = "out", "in", "rivals"
+
+
+def single(
+    shape: tuple[int, int],
+    names: tuple[str, str],
+    options: Mapping[str, Any],
+    tick_us: int,
+    dtype: str,
+    init_weights: Array | None,
+) -> Composed:
+    """Return the engine of such a network; raises `ConfigError`."""
+    kind = kind_of(*names)
+    neuron, rule = TWINS.get(names, names)
+    neurons = component("neurons", neuron, "neuron")
+    rules = None if rule == "none" else component("rules", rule, "rule", OWN)
+    if dtype not in ("float32", "float64"):
+        raise ConfigError(f"unknown dtype '{dtype}'", key="dtype", value=dtype, allowed="float32, float64")
+    shared = {} if kind is None else {field.name: field.default for field in fields(kind.kernel.Params)}
+    given = dict(options)
+    seed = given.pop("seed")
+    parts = _split(neurons, rules, given)
+    for part, module in zip(parts, (neurons, rules), strict=True):
+        known = _known(module)
+        part |= {key: value for key, value in shared.items() if key in known and key not in given}
+    inhibition = given.get("inhibition", shared.get("inhibition", 0.0))
+    rivals = "inhibition" not in _known(neurons) and inhibition
+    w_max = parts[1].get("w_max", given.get("w_max", getattr(rules.Params(), "w_max", 1.0) if rules else 1.0))
+    weights = _weights(shape, seed, w_max, dtype, init_weights)
+    plain = Projection(IN, "axons", OUT, weights=weights, rules=[Rule(rule, parts[1])] if rules else ())
+    lateral = [Projection(RIVALS, OUT, OUT, connect="lateral", weights=-inhibition)] if rivals else []
+    population = Population(OUT, shape[1], neuron=neuron, params=parts[0])
+    model = Model([Input("axons", shape[0])], [population], [plain, *lateral], tick_us=tick_us, dtype=dtype)
+    return Composed(model, single=True)
+
+
+def _known(module: ModuleType | None) -> set[str]:
+    return set() if module is None else {field.name for field in fields(module.Params)}
+
+
+def _split(
+    neuron: ModuleType, rule: ModuleType | None, given: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the options of the neuron and those of the rule; raises `ConfigError` for one of neither."""
+    of_neuron, of_rule = _known(neuron), _known(rule)
+    known = sorted(of_neuron | of_rule | {"inhibition", "w_max"})
+    for key, value in given.items():
+        if key not in known:
+            text = f"unknown network option '{key}'"
+            raise ConfigError(text, key=key, value=value, allowed=", ".join(known), nearest=nearest(key, known))
+    mine = {key: value for key, value in given.items() if key in of_neuron}
+    return mine, {key: value for key, value in given.items() if key in of_rule}
+
+
+def _weights(shape: tuple[int, int], seed: int, w_max: float, dtype: str, init_weights: Array | None) -> Array:
+    if init_weights is not None:
+        return np.asarray(init_weights)
+    f = np.dtype(dtype).type
+    return np.asarray(np.random.default_rng(seed).random(shape, dtype=f) * f(w_max))
