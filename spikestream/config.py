@@ -22,6 +22,7 @@ from spikestream.stages.base import Stage
 from spikestream.wire import is_topic
 
 if TYPE_CHECKING:
+    from spikestream.model import Model
     from spikestream.stages.network import Network
 
 HOUR_US = 3_600_000_000
@@ -242,20 +243,25 @@ def _network(config: Config, axons: int) -> Network:
 
 def _modelled(config: Config, axons: int) -> Network:
     """Return the network of the section model, whose only input, if it says no size, has the axons there are."""
-    from spikestream.model import Model
     from spikestream.stages.network import Network
 
-    tables, learn = dict(config.model), config.learn
-    inputs = tables.get("inputs")
-    if isinstance(inputs, Mapping) and len(inputs) == 1:
-        ((name, table),) = inputs.items()
-        if isinstance(table, Mapping) and not table.keys() & {"size", "shape"}:
-            tables["inputs"] = {name: {**table, "size": axons}}
-    model = Model.from_tables(tables)
+    model, learn = model_of(config.model, {"size": axons}), config.learn
     if model.axons != axons:
         text = f"the model's inputs have {model.axons:,} axons, and what feeds it has {axons:,}"
         raise ConfigError(text, key="model.inputs", value=model.axons, remedy="leave the size of its only input out")
     return Network.from_model(model, learning=learn.enabled, rate_tau_ms=learn.rate_tau_ms, rate_floor=learn.rate_floor)
+
+
+def model_of(tables: Mapping[str, Any], sensor: Mapping[str, Any]) -> Model:
+    """Return the model of tables; its only input, where it says nothing, has the size or shape of ``sensor``."""
+    from spikestream.model import Model
+
+    inputs = tables.get("inputs")
+    if isinstance(inputs, Mapping) and len(inputs) == 1:
+        ((name, table),) = inputs.items()
+        if isinstance(table, Mapping) and not table.keys() & {"size", "shape"}:
+            tables = {**tables, "inputs": {name: {**table, **sensor}}}
+    return Model.from_tables(tables)
 
 
 def _with_sensor(config: Config, size: tuple[int, int] | None, samplerate_hz: int) -> Config:

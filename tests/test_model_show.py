@@ -88,7 +88,7 @@ def test_the_size_of_a_sensor_comes_from_its_recording_or_from_the_command_line(
     assert "--size WxH" in spikestream("model", "show", live, code=2).stderr
     assert "of 578 axons" in spikestream("model", "show", live, "--size", "34x34").stdout
     shown = spikestream("model", "show", written(tmp_path, documented()[0]), "--size", "3x3", code=2)
-    assert "--size is for configurations" in shown.stderr
+    assert "--size is for a sensor" in shown.stderr
 
 
 ERRORS = [

@@ -47,3 +47,139 @@ def test_a_fresh_network_goes_on_from_a_saved_state_bit_for_bit(model, seed, at)
     assert same(second.state(), saved)
     assert rows(second(right)) == rows(first(right))
     assert same(second.state(), first.state())
+
+
+BASES = [0, 2**31 - 30, -(2**31) - 30, 2**53 - 30, -(2**53), 2**62 // 1000 - 70]
+"""First ticks just below where a counter could overflow."""
+
+
+@pytest.fixture(scope="module")
+def busy_model():
+    return _busy_model()
+
+
+def _busy_model(**more):
+    rng = np.random.default_rng(4)
+    rule = [Rule("pair", {"a_plus": 0.3, "a_minus": 0.2, "w_max": 9.0})]
+    exc = Population("exc", 6, neuron="lif", params={"theta_plus": 0.5, "tau_theta_ms": 200.0})
+    see = Projection("see", "in", "exc", weights=rng.uniform(0, 9, (5, 6)), rules=rule)
+    back = Projection(
+        "back", "exc", "exc", connect="random", probability=0.5, weights=[0, 4], delay_ms=[1, 64], rules=rule
+    )
+    return Model([Input("in", 5)], [exc], [see, back], seed=3, **more)
+
+
+def input_from(tick, ticks=60, seed=2):
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.integers(0, ticks * 1000, 300))
+    return Spikes(tick * 1000, (tick + ticks) * 1000, t + tick * 1000, rng.integers(0, 5, 300).astype(np.int32))
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_network_does_the_same_at_any_time(base, busy_model):
+    first, later = Network.from_model(busy_model), Network.from_model(busy_model)
+    expected, made = first(input_from(0)), later(input_from(base))
+    assert len(expected) > 20
+    assert made.t.tolist() == [int(t) + base * 1000 for t in expected.t]
+    assert made.axon.tolist() == expected.axon.tolist()
+    kept = [key for key in first.state() if key.endswith(("weights", ".x", ".y", ".v", ".theta", "recent", "counts"))]
+    assert all(np.array_equal(first.state()[key], later.state()[key]) for key in kept)
+
+
+def test_a_gap_is_silence_and_then_rest(busy_model):
+    for gap in (7_000, 500_000, 3_600_000_000, 2**60):
+        gone, ticked = Network.from_model(busy_model), Network.from_model(busy_model)
+        start, stop = 60_000, 60_000 + gap // 1000 * 1000
+        gone(input_from(0))
+        skipped = gone.skip(start, stop)
+        assert (skipped.start, skipped.stop) == (start, stop)
+        if gap <= 500_000:
+            ticked(input_from(0))
+            silent = ticked(Spikes(start, stop, np.empty(0, np.int64), np.empty(0, np.int32)))
+            assert rows(skipped) == rows(silent)
+            assert same(gone.state(), ticked.state())
+        assert len(gone(input_from(stop // 1000)))
+
+
+def test_spikes_under_way_arrive_after_a_restore(busy_model):
+    first, second = Network.from_model(busy_model), Network.from_model(busy_model)
+    first(input_from(0))
+    saved = first.state()
+    assert len(saved["sources.exc.recent"]) > 0
+    second.restore(saved)
+    after = Spikes(60_000, 140_000, np.empty(0, np.int64), np.empty(0, np.int32))
+    assert rows(first(after)) == rows(second(after))
+    assert same(first.state(), second.state())
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("sources.exc.recent", lambda a: a[:-1]),
+        ("sources.exc.recent", lambda a: a + 6),
+        ("sources.exc.counts", lambda a: -a),
+        ("sources.exc.counts", lambda a: a + 1),
+        ("projections.see.weights", lambda a: a * np.nan),
+        ("populations.exc.queue", lambda a: a + 7),
+        ("populations.exc.held", lambda a: a - 1),
+        ("populations.exc.v", lambda a: a + np.inf),
+        ("projections.see.pair.x", lambda a: a - 99),
+        ("agenda", lambda a: np.array('[0, [], {"network.exc.tau_m_ms": 0.0}]')),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused_and_changes_nothing(key, wrong, busy_model):
+    net = Network.from_model(busy_model)
+    net(input_from(0))
+    saved = net.state()
+    with pytest.raises(ModelError):
+        net.restore({**saved, key: wrong(saved[key])})
+    assert same(net.state(), saved)
+
+
+def test_parameters_of_populations_and_rules_change_by_their_names(busy_model):
+    net, plain = Network.from_model(busy_model), Network.from_model(busy_model)
+    assert net.settings["learn.see.pair.a_plus"] == 0.3
+    net.command(Setting(30_000, "network.exc.v_thresh", 3.0))
+    net.command(Setting(0, "learn.back.pair.a_plus", 0.0))
+    made, told = rows(net(input_from(0))), rows(plain(input_from(0)))
+    assert made != told
+    assert [row for row in made if row[0] < 5_000] == [row for row in told if row[0] < 5_000]
+    assert net.settings["network.exc.v_thresh"] == 3.0
+    with pytest.raises(ConfigError, match="v_reset"):
+        net.check(Setting(90_000, "network.exc.v_thresh", -1.0))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"neuron": "liff"}, "lif"),
+        ({"params": {"v_tresh": 1.0}}, "v_thresh"),
+        ({"params": {"tau_m_ms": 0.0}}, "above 0"),
+        ({"params": {"reset": "never"}}, "value or subtract"),
+        ({"initial": {"w": 1.0}}, "no state 'w'"),
+    ],
+)
+def test_what_a_neuron_cannot_be_is_told_with_its_place(change, told):
+    population = Population(**{"name": "exc", "size": 2, "neuron": "lif", **change})
+    with pytest.raises(ConfigError) as caught:
+        Network.from_model(Model([Input("in", 1)], [population], []))
+    assert told in f"{caught.value} {caught.value.details}"
+    assert "exc" in str(caught.value.key)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"rules": [Rule("paire")]}, "pair"),
+        ({"rules": [Rule("pair"), Rule("pair")]}, "twice"),
+        ({"rules": [Rule("pair", {"a_pluss": 1.0})]}, "a_plus"),
+        ({"rules": [Rule("pair", {"w_min": 2.0})]}, "w_min must lie below"),
+        ({"receptor": "g"}, "no receptor 'g'"),
+    ],
+)
+def test_what_a_projection_cannot_be_is_told_with_its_place(change, told):
+    projection = Projection(**{"name": "see", "source": "in", "target": "exc", "weights": 1.0, **change})
+    with pytest.raises(ConfigError) as caught:
+        Network.from_model(Model([Input("in", 1)], [Population("exc", 2)], [projection]))
+    assert told in f"{caught.value} {caught.value.details}"
+    assert "see" in str(caught.value.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cli import LABELS, LOOKS
+from cli import LOOKS
 from inprocess import called
 
 from spikestream.checkpoint import config_of
@@ -79,6 +79,13 @@ def test_a_model_runs_is_rewarded_saved_and_goes_on(tmp_path):
     (tmp_path / "model.toml").unlink()  # the saved model has all of it
     assert config_of(tmp_path / "m.npz").model["populations"]["cells"]["size"] == 20
     assert played(LOOKS, *QUICK, "--model", tmp_path / "m.npz")["spikes_out"] != first["spikes_out"]
+
+
+def test_the_model_that_comes_along_runs_and_is_shown():
+    model = LOOKS.parent.parent / "config" / "populations.toml"
+    assert played(LOOKS, *QUICK, "--set", f"model.file={model}")["spikes_out"] > 100
+    assert "100  lif" in called("model", "show", model, "--size", "16x16").stdout
+    assert "--size WxH" in called("model", "show", model, code=2).stderr
 
 
 def test_a_model_that_does_not_fit_the_sensor_is_refused(tmp_path):

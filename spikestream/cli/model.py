@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("file", metavar="FILE", help="TOML of a model (docs/model.md), or a configuration")
     made.add_argument("--plot", metavar="PICTURE", help="draw it into a .png, .svg or .pdf")
     made.add_argument("--json", action="store_true", help="one JSON object")
-    made.add_argument("--size", metavar="WxH", help="pixels of the sensor, where a configuration does not tell")
+    made.add_argument("--size", metavar="WxH", help="pixels of the sensor, where the file does not tell")
     add_quiet(made)
     return made
 
@@ -56,18 +56,18 @@ def run(options: argparse.Namespace) -> int:
 def read_model(path: str, size: tuple[int, int] | None) -> tuple[str, Model]:
     """Return whether a file is a model or a configuration, and its model; raises `ConfigError`.
 
-    ``size`` (width, height) in pixels is the sensor's, where a configuration does not tell.
+    ``size`` (width, height) in pixels is the sensor's, where the file does not tell.
     """
-    from spikestream.config import Config
-    from spikestream.model import Model
+    from spikestream.config import Config, model_of
     from spikestream.model.tables import KEYS
 
     tables = _read_tables(path)
     sections = [field.name for field in dataclasses.fields(Config)]
     if any(name in ("inputs", "populations", "projections") for name in tables):
-        if size is not None:
-            raise ConfigError("--size is for configurations; a model tells the size of its inputs", key="--size")
-        return MODEL, Model.from_tables(tables)
+        model = model_of(tables, {"shape": [2, size[1], size[0]]} if size else {"size": _untold(path, tables)})
+        if size is not None and model.to_tables() == model_of(tables, {"size": 1}).to_tables():
+            raise ConfigError("--size is for a sensor; this model tells the size of its inputs", key="--size")
+        return MODEL, model
     if tables and not any(name in sections for name in tables):
         known = [*KEYS, *sections]
         near = next((close for name in tables if (close := nearest(name, known))), "")
@@ -162,14 +162,26 @@ def _read_tables(path: str) -> dict[str, Any]:
         raise ConfigError(text, key=path, remedy=f"spikestream info {path}, if it is a recording") from error
 
 
+def _untold(path: str, tables: Mapping[str, Any]) -> int:
+    """Raise `ConfigError` where a model leaves the size of its input to the sensor; else return what is never used."""
+    inputs = tables.get("inputs")
+    tells = [table for table in inputs.values() if table != {}] if isinstance(inputs, Mapping) else [1]
+    if not tells:
+        text = f"{path} leaves the size of its input to the sensor"
+        raise ConfigError(text, key="inputs", remedy="--size WxH, pixels of the sensor behind its filters")
+    return 1
+
+
 def _of_configuration(path: str, size: tuple[int, int] | None) -> Model:
     """Return the one population that a configuration builds, fed by its sensor."""
-    from spikestream.config import Config, build, read_config
+    from spikestream.config import Config, build, model_of, read_config
     from spikestream.model import Input, Model, Population, Projection, Rule
 
     config = read_config(path)
     pipeline = build(config, *_sensor(config, size))
     stages: dict[str, Any] = {**pipeline.stages}
+    if config.model:
+        return model_of(config.model, {"size": stages["network"].axons})
     network, net, learn = stages["network"], config.network, config.learn
     width, height = getattr(stages.get("address"), "size", (0, 0))
     plane = width * height

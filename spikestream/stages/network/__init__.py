@@ -6,6 +6,7 @@ stamped with its last microsecond; what a batch leaves of a tick waits for the n
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from spikestream.stages.network.choice import engine_of
 if TYPE_CHECKING:
     from spikestream.model import Model
     from spikestream.stages.network.synapses import Wired
+
+log = logging.getLogger(__name__)
 
 NO_TICK = -(2**62)
 LATEST = 2**62
@@ -84,6 +87,7 @@ class Network:
         self._agenda = Agenda(tick_us)
         self._next = NO_TICK  # the tick that runs next; none before the first batch
         self._held = no_spikes(0, 0)  # input of that tick that has come already
+        self._prepared = False
 
     @property
     def weights(self) -> Array:
@@ -116,6 +120,7 @@ class Network:
 
     def prepare(self) -> None:
         """Load, or on a new machine compile, the kernel, without running a tick."""
+        self._prepared = True
         now = 0 if self._next == NO_TICK else self._next
         self._engine.run(now, now, self._held.t[:0], self._held.axon[:0], self.learning)
 
@@ -124,6 +129,8 @@ class Network:
         if not isinstance(batch, Spikes):
             raise SpikestreamError(f"the network takes spikes, not {type(batch).__name__}")
         if self._next == NO_TICK:
+            if not self._prepared and self.cold:
+                log.warning("compiling the kernel of this network, once on this machine: some seconds")
             self._next = batch.start // self.tick_us
             self._agenda.begin(self._next)
             self._take_due()  # what was to be changed before the stream began
