@@ -8,7 +8,7 @@ PIP ?= $(BIN)/python -m pip
 ARGS ?=
 
 CODE := $(wildcard spikestream tests plugins benchmarks examples recordings)
-PLUGINS := plugins/blinker plugins/stereo
+PLUGINS := plugins/blinker plugins/stereo plugins/quadratic
 BENCHMARKS := $(shell grep -ls 'from common import.*finish' benchmarks/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

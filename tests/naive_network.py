@@ -63,7 +63,7 @@ class Projection:
 
 
 def run(ticks, inputs, populations, projections, tick_ms, learning=lambda n: True):
-    """Run ``ticks``; ``inputs`` {name: {tick: [axon]}}; projections [(source, target, Projection)]; spikes (n, p, j)."""
+    """Return spikes (tick, population, neuron) of inputs {name: {tick: [axon]}} over (source, target, Projection)."""
     spikes = []
     histories = {name: defaultdict(list, events) for name, events in inputs.items()}
     histories |= {name: one.history for name, one in populations.items()}

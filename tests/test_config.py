@@ -130,9 +130,8 @@ def test_every_key_reaches_the_pipeline():
         assert made.config.network == dataclasses.replace(Config().network, **{key: value})
     assert set(changed) | {"neurons", "neuron"} == {key for name, key in KEYS if name == "network"}
     for key, value in {"tau_plus_ms": 31.0, "rate_start": 0.1, "rate_end": 0.01, "wins_half": 11.0}.items():
-        assert (
-            getattr(build(read_config(None, [*SIZED, f"learn.{key}={value}"])).stages["network"]._engine._params, key) == value
-        )
+        made = build(read_config(None, [*SIZED, f"learn.{key}={value}"]))
+        assert getattr(made.stages["network"]._engine._params, key) == value
     for key, value in {"windows": "marked", "window_us": 7_000, "memory": 0.5, "kept": 2}.items():
         assert getattr(build(read_config(None, [*SIZED, f"readout.{key}={value}"])).stages["readout"], key) == value
     frozen = build(

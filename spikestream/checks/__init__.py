@@ -9,6 +9,8 @@ Each suite yields named checks; calling one raises `PluginError` with the broken
 
 from spikestream.checks.base import Check as Check
 from spikestream.checks.decoders import decoder as decoder
+from spikestream.checks.neurons import neuron as neuron
 from spikestream.checks.outputs import output as output
+from spikestream.checks.rules import rule as rule
 from spikestream.checks.sensors import sensor as sensor
 from spikestream.checks.stages import stage as stage

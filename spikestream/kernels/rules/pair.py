@@ -106,7 +106,7 @@ def on_pre(c: Coeffs, s: State, g: int, j: int, k: int, w: Any) -> Any:
     less = c.a_minus * s.y[j]
     if not c.additive:
         less *= ((max(w, c.w_min) - c.w_min) * c.per_range) ** c.mu_minus
-    return max(w - less, c.w_min)
+    return min(max(w - less, c.w_min), c.w_max)
 
 
 @compiled
@@ -121,7 +121,7 @@ def on_post(c: Coeffs, s: State, g: int, j: int, k: int, w: Any) -> Any:
     more = c.a_plus * s.x[g]
     if not c.additive:
         more *= ((c.w_max - min(w, c.w_max)) * c.per_range) ** c.mu_plus
-    return min(w + more, c.w_max)
+    return max(min(w + more, c.w_max), c.w_min)
 
 
 @compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -28,18 +28,37 @@ def component(group: str, name: str, key: str, more: tuple[str, ...] = ()) -> Mo
 
     Raises `ConfigError` where there is none, and `PluginError` where it lacks what such a module must have.
     """
-    known = [one.name for one in found(group)]
-    if name not in known:
-        text = f"unknown {group.removesuffix('s')} '{name}'"
-        known = [*more, *known]
-        raise ConfigError(text, key=key, value=name, allowed=", ".join(known), nearest=nearest(name, known))
-    module = load(group, name)
-    missing = [one for one in NEEDED[group] if not hasattr(module, one)]
-    if not isinstance(module, ModuleType) or missing or not is_dataclass(module.Params):
-        lacks = ", ".join(missing) or "a dataclass Params"
+    try:
+        module: ModuleType = load(group, name)
+    except PluginError:
+        known = [one.name for one in found(group)]
+        if name in known:
+            raise
+        text, known = f"unknown {group.removesuffix('s')} '{name}'", [*more, *known]
+        raise ConfigError(text, key=key, value=name, allowed=", ".join(known), nearest=nearest(name, known)) from None
+    if lacks := _lacks(group, module):
         text = f"{group.removesuffix('s')} '{name}' is not complete: it lacks {lacks}"
-        raise PluginError(text, remedy="docs/network.md tells what such a module has")
+        raise PluginError(text, remedy="docs/composing.md tells what such a module has")
     return module
+
+
+def _lacks(group: str, module: Any) -> str:
+    """Return what a neuron or a rule needs and this has not, "" where it has all."""
+    missing = [one for one in NEEDED[group] if not hasattr(module, one)]
+    if missing or not isinstance(module, ModuleType):
+        return ", ".join(missing) or "a module"
+    if not is_dataclass(module.Params) or any(_is_needed(field) for field in fields(module.Params)):
+        return "a dataclass Params with a default for each field"
+    names = {field.name for field in fields(module.Params)}
+    if wrong := [rate for rate in getattr(module, "RATES", ()) if rate not in names]:
+        return f"the parameter '{wrong[0]}' of RATES"
+    if wrong := [one for one in getattr(module, "RECEPTORS", ()) if one not in getattr(module.State, "_fields", ())]:
+        return f"the state '{wrong[0]}' of RECEPTORS"
+    return ""
+
+
+def _is_needed(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
 
 
 class Component:
