@@ -2,10 +2,11 @@
 
     python benchmarks/chip.py [--quick]
 
-Every neuron drives one axon of the chip, each axon once, with a delay of 1 to 15 ticks; half of the crossbar's bits are
-set; leak 1, threshold 50, linear reset; weights +1 and -1, two types of axons each. Ours is `ss.Chip` on batches of a second
-of silence, CPU seconds, the fastest of some runs. Bounds beside it: one core alone, whose memory is in the caches, and the
-bytes a tick must touch at the speed at which one core of the machine reads memory. No other emulator is compared yet.
+Every neuron drives one axon of the chip, each axon once, with a delay of 1 to 15 ticks; half of the crossbar's bits
+are set; leak 1, threshold 50, linear reset; weights +1 and -1, two types of axons each. Ours is `ss.Chip` on one batch
+of silence a run, CPU seconds, the fastest of some runs. Bounds beside it: one core alone, whose memory is in the
+caches, and the bytes a tick must touch at the speed at which one core of the machine reads memory. No other emulator
+is compared yet.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def workload(cores: int, seed: int = 1) -> Placement:
 
 def rate_hz(chip: ss.Chip) -> float:
     """Return the rate of a neuron from what is under way: a spike is there for its delay, 8 ticks in the mean."""
-    bits = int(np.bitwise_count(chip.state()["ring"]).sum())
+    bits = int(np.unpackbits(chip.state()["ring"].view(np.uint8)).sum())
     return 1e6 / TICK_US * bits / chip.placement.delay.sum()
 
 
@@ -69,7 +70,7 @@ def tick_us(chip: ss.Chip, ticks: int, rounds: int) -> float:
 
 
 def traffic_bytes() -> float:
-    """Return the bytes a core must touch in a tick: V twice, threshold, floor, leak, weights, and lines for each spike."""
+    """Return the bytes a core touches in a tick: V twice, threshold, floor, leak, weights; four lines for a spike."""
     spikes = SIDE * 20 / 1_000
     return SIDE * (4 + 4 + 4 + 4 + 2 + 8) + spikes * LINE * (1 + 1 + 2) + 2 * LINE
 

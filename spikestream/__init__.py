@@ -25,13 +25,16 @@ if TYPE_CHECKING:
         SpikestreamError,
     )
     from spikestream.files.info import RecordingInfo, info
+    from spikestream.files.placements import read_placement, write_placement
     from spikestream.files.sound import SoundInfo, sounds
     from spikestream.files.stream import read, stream
     from spikestream.files.write import write
     from spikestream.model import Input, Model, Population, Projection, Rule
+    from spikestream.model.placement import Placement
     from spikestream.pipeline import Pipeline
     from spikestream.stages.address import Address
     from spikestream.stages.carfac import Carfac
+    from spikestream.stages.chip import Chip
     from spikestream.stages.codes import (
         CodeReadout,
         FirstSpikeCode,
@@ -57,13 +60,16 @@ _HOMES = {
         "ClientError ConfigError DeviceError ModelError PluginError RecordingError SpikestreamError"
     ),
     "spikestream.files.info": "RecordingInfo info",
+    "spikestream.files.placements": "read_placement write_placement",
     "spikestream.files.sound": "SoundInfo sounds",
     "spikestream.files.stream": "read stream",
     "spikestream.files.write": "write",
     "spikestream.model": "Input Model Population Projection Rule",
+    "spikestream.model.placement": "Placement",
     "spikestream.pipeline": "Pipeline",
     "spikestream.stages.address": "Address",
     "spikestream.stages.carfac": "Carfac",
+    "spikestream.stages.chip": "Chip",
     "spikestream.stages.codes": (
         "CodeReadout FirstSpikeCode IntervalCode PhaseCode PoissonCode RateCode SlotCode Values"
     ),
@@ -78,6 +84,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = [
     "Address",
     "Carfac",
+    "Chip",
     "Client",
     "ClientError",
     "Cochlea",
@@ -99,6 +106,7 @@ __all__ = [
     "Network",
     "PhaseCode",
     "Pipeline",
+    "Placement",
     "PluginError",
     "PoissonCode",
     "Population",
@@ -121,11 +129,13 @@ __all__ = [
     "load",
     "read",
     "read_config",
+    "read_placement",
     "save",
     "sounds",
     "stream",
     "subscribe",
     "write",
+    "write_placement",
 ]
 
 

@@ -66,6 +66,15 @@ def test_nobody_is_overlooked_among_many(kind, neurons):
     assert set(range(neurons)) == {j for fired in expected for j in fired}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_whoever_is_the_only_one_is_not_overlooked(kind):
+    out = np.zeros(150, np.int32)
+    for neurons, j in ((1, 0), (64, 0), (64, 63), *((150, j) for j in (0, 1, 63, 64, 65, 127, 128, 149))):
+        _, c, s = made(kind, neurons)
+        s.v[j] = 1e3
+        assert (KINDS[kind].fire(c, s, 0, True, out), out[0]) == (1, j)
+
+
 @pytest.mark.parametrize("tick_us", [100, 500, 700, 1000, 2000])
 def test_izhikevich_equals_its_naive_twin(tick_us):
     params, c, s = made("izhikevich", 5, tick_us)
