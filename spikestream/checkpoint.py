@@ -24,6 +24,7 @@ from spikestream.config import Config, build, from_tables, to_tables
 from spikestream.errors import ConfigError, ModelError
 from spikestream.files.regular import open_regular
 from spikestream.pipeline import Pipeline
+from spikestream.stages.network import Network
 
 FORMAT = 1
 META = "meta"
@@ -81,8 +82,7 @@ def dumped(pipeline: Pipeline) -> bytes:
 def restore(data: bytes, pipeline: Pipeline) -> None:
     """Give ``pipeline`` all memory of the dumped one, bit for bit; raises `ModelError` where it does not fit."""
     meta, state = _read(io.BytesIO(data), len(data), "the record's starting state")
-    _put(state, pipeline)
-    pipeline.now = meta["now"]
+    _put(state, pipeline, meta["now"])
 
 
 def load(path: str | Path) -> Pipeline:
@@ -90,10 +90,9 @@ def load(path: str | Path) -> Pipeline:
     meta, state = _opened(path)
     try:
         pipeline = build(_config(path, meta))
-        _put(state, pipeline)
+        _put(state, pipeline, meta["now"])
     except (ConfigError, ModelError) as error:
         raise ModelError(f"the model {path} does not fit itself: {error}") from error
-    pipeline.now = meta["now"]
     return pipeline
 
 
@@ -145,9 +144,19 @@ def _entries(pipeline: Pipeline) -> dict[str, Array]:
     return {META: np.array(json.dumps(meta)), **state}
 
 
-def _put(state: Mapping[str, Array], pipeline: Pipeline) -> None:
+def _put(state: Mapping[str, Array], pipeline: Pipeline, now: int | None) -> None:
     for name, stage in pipeline.stages.items():
         stage.restore({key.partition("/")[2]: value for key, value in state.items() if key.startswith(f"{name}/")})
+        if isinstance(stage, Network) and not _is_at(stage, now):
+            raise ModelError(f"stage '{name}' stands at another time than the pipeline")
+    pipeline.now = now
+
+
+def _is_at(network: Network, now: int | None) -> bool:
+    """Return whether a network runs next the tick that stream time ``now`` lies in."""
+    if network.now is None or now is None:
+        return network.now is None and now is None
+    return 0 <= now - network.now < network.tick_us
 
 
 def _opened(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:

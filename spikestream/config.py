@@ -213,10 +213,8 @@ def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = Non
     stages, axons = _hearing(made) if made.sensor.samplerate_hz else _seeing(made)
     try:
         network = _modelled(made, axons) if made.model else _network(made, axons)
-    except (MemoryError, ValueError) as error:  # numpy: more than there is, or more than it can count
-        text = f"{made.network.neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
-        remedy = "fewer neurons, or a coarser downsample filter"
-        raise ConfigError(text, key="network.neurons", value=made.network.neurons, remedy=remedy) from error
+    except MemoryError as error:
+        raise _too_large(made, axons) from error
     if out.windows == "grid" and out.window_us % network.tick_us:
         text = f"window_us = {out.window_us} is no multiple of tick_us = {network.tick_us}"
         raise ConfigError(text, key="readout.window_us")
@@ -238,7 +236,21 @@ def _network(config: Config, axons: int) -> Network:
         raise ConfigError(text, key="network.neuron", value=net.neuron, allowed=", ".join(NEURONS), nearest=near)
     rates = {f.name: getattr(learn, f.name) for f in dataclasses.fields(learn) if f.name not in ("enabled", "rule")}
     options = {**{f.name: getattr(net, f.name) for f in dataclasses.fields(net)}, **rates}
-    return Network(axons, rule=learn.rule, learning=learn.enabled, **options)
+    try:
+        return Network(axons, rule=learn.rule, learning=learn.enabled, **options)
+    except ValueError as error:  # numpy: more than it can count
+        raise _too_large(config, axons) from error
+    except ConfigError as error:
+        raise (_too_large(config, axons) if isinstance(error.__cause__, MemoryError) else error) from error.__cause__
+
+
+def _too_large(config: Config, axons: int) -> ConfigError:
+    if config.model:
+        text = "the model does not fit the memory of this machine"
+        return ConfigError(text, key="model", remedy="smaller populations, or sparser projections")
+    text = f"{config.network.neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
+    remedy = "fewer neurons, or a coarser downsample filter"
+    return ConfigError(text, key="network.neurons", value=config.network.neurons, remedy=remedy)
 
 
 def _modelled(config: Config, axons: int) -> Network:
@@ -262,6 +274,12 @@ def model_of(tables: Mapping[str, Any], sensor: Mapping[str, Any]) -> Model:
         if isinstance(table, Mapping) and not table.keys() & {"size", "shape"}:
             tables = {**tables, "inputs": {name: {**table, **sensor}}}
     return Model.from_tables(tables)
+
+
+def tick_us_of(config: Config) -> int:
+    """Return the length of a tick of the network, µs."""
+    tick_us = config.model.get("tick_us", 1_000) if config.model else config.network.tick_us
+    return tick_us if isinstance(tick_us, int) else 1_000
 
 
 def _with_sensor(config: Config, size: tuple[int, int] | None, samplerate_hz: int) -> Config:

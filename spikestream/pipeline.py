@@ -64,8 +64,7 @@ class Pipeline:
         `ConfigError` for a setting that cannot be changed; nothing has happened then.
         """
         waiting = sorted((_what_is_left(command, self.now) for command in commands), key=lambda command: command.t)
-        for command in waiting:
-            self.check(command)
+        self.check(*waiting)
         if waiting and waiting[-1].t > batch.stop:
             raise SpikestreamError(f"a command for {waiting[-1].t} µs came with a batch that ends at {batch.stop} µs")
         if self.now is None:
@@ -112,21 +111,18 @@ class Pipeline:
     def _learners(self) -> list[Learner]:
         return [stage for stage in self.stages.values() if isinstance(stage, Learner)]
 
-    def check(self, command: Command) -> None:
-        """Raise `ConfigError` for a setting that no stage can take."""
-        if not isinstance(command, Setting):
+    def check(self, *commands: Command) -> None:
+        """Raise `ConfigError` for settings that no stage can take, alone or one after the other."""
+        settings = [command for command in commands if isinstance(command, Setting)]
+        if not settings:
             return
-        key, value, known = command.key, command.value, self.settings
-        if key not in known:
-            text = f"'{key}' cannot be changed while running"
-            raise ConfigError(text, key=key, allowed=", ".join(known), nearest=nearest(key, known))
-        kinds = {bool: ("true, false", (bool,)), str: ("a text", (str,))}
-        allowed, wanted = kinds.get(type(known[key]), ("a number", (int, float)))
-        if not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(known[key], bool):
-            raise ConfigError(f"{key} = {value!r} has the wrong type", key=key, value=value, allowed=allowed)
+        known = self.settings
+        for setting in settings:
+            _check(setting, known)
         for stage in self._learners():
-            if key in getattr(stage, "settings", ()) and hasattr(stage, "check"):
-                stage.check(command)
+            own = [setting for setting in settings if setting.key in getattr(stage, "settings", ())]
+            if own and hasattr(stage, "check"):
+                stage.check(*own)
 
     def _pieces(self, batch: Batch, waiting: list[Command]) -> Iterator[Batch]:
         """Yield the batch cut at the commands, delivering each before the piece that starts at it."""
@@ -188,3 +184,15 @@ def _what_is_left(command: Command, now: int | None) -> Command:
     if isinstance(command, Window) and now is not None and command.start < now < command.stop:
         return replace(command, start=now)
     return command
+
+
+def _check(setting: Setting, known: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` unless the key is one of those ``known``, and the value of the kind that it has now."""
+    key, value = setting.key, setting.value
+    if key not in known:
+        text = f"'{key}' cannot be changed while running"
+        raise ConfigError(text, key=key, allowed=", ".join(known), nearest=nearest(key, known))
+    kinds = {bool: ("true, false", (bool,)), str: ("a text", (str,))}
+    allowed, wanted = kinds.get(type(known[key]), ("a number", (int, float)))
+    if not isinstance(value, wanted) or isinstance(value, bool) is not isinstance(known[key], bool):
+        raise ConfigError(f"{key} = {value!r} has the wrong type", key=key, value=value, allowed=allowed)

@@ -183,3 +183,64 @@ def test_what_a_projection_cannot_be_is_told_with_its_place(change, told):
         Network.from_model(Model([Input("in", 1)], [Population("exc", 2)], [projection]))
     assert told in f"{caught.value} {caught.value.details}"
     assert "see" in str(caught.value.key)
+
+
+@pytest.mark.parametrize("kind", ["normalise", "scaling"])
+def test_weights_that_synapses_share_are_not_scaled_once_for_each(kind):
+    conv = Projection("p", "in", "exc", connect="conv", kernel=3, weights=2.0, rules=[Rule(kind)])
+    with pytest.raises(ConfigError, match="share"):
+        Network.from_model(Model([Input("in", shape=(1, 4, 4))], [Population("exc", shape=(1, 2, 2))], [conv]))
+
+
+def test_a_long_gap_adapts_while_learning_was_on_and_settles_in_time_not_in_ticks():
+    exc = Population("exc", 1, neuron="lif", params={"v_thresh": 1.0, "theta_plus": 1.0, "tau_theta_ms": 10_000.0})
+    model = Model([Input("in", 1)], [exc], [Projection("p", "in", "exc", weights=2.0)])
+    skipped, ticked = Network.from_model(model), Network.from_model(model)
+    for net in (skipped, ticked):
+        net(Spikes(0, 1_000, np.array([0]), np.array([0], np.int32)))
+        net.command(Setting(15_001_000, "learn.enabled", False))
+    skipped.skip(1_000, 30_001_000)
+    ticked(Spikes(1_000, 30_001_000, np.empty(0, np.int64), np.empty(0, np.int32)))
+    key = "populations.exc.theta"
+    np.testing.assert_allclose(skipped.state()[key], np.exp(-1.5), rtol=1e-4)
+    np.testing.assert_allclose(ticked.state()[key], np.exp(-1.5), rtol=1e-3)
+
+
+def test_a_short_tick_does_not_cut_the_time_a_gap_takes_to_settle():
+    cells = Population("cells", 1, neuron="izhikevich", initial={"u": 25.0})
+    net = Network.from_model(Model([Input("in", 1)], [cells], [], tick_us=10))
+    net(Spikes(0, 10, np.empty(0, np.int64), np.empty(0, np.int32)))
+    net.skip(10, 5_000_000)
+    assert net.state()["populations.cells.u"][0] == pytest.approx(-14.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"init_weights": [[1.0], [1.0, 2.0]]},
+        {"seed": -1},
+        {"seed": "x"},
+        {"inhibition": "x"},
+        {"w_max": "x"},
+        {"tick_us": 2.5},
+        {"v_rest": float("nan")},
+    ],
+)
+def test_what_a_network_of_one_population_cannot_be_is_refused(options):
+    with pytest.raises(ConfigError) as caught:
+        Network(2, 2, neuron="alif", rule="none", **options)
+    assert next(iter(options)) in f"{caught.value} {caught.value.key}"
+
+
+def test_a_population_cannot_begin_with_what_it_could_not_go_on_with():
+    with pytest.raises(ConfigError, match="exc"):
+        Network.from_model(Model([Input("in", 1)], [Population("exc", 2, initial={"theta": -1.0})], []))
+
+
+def test_batches_of_other_types_and_strides_give_the_same(busy_model):
+    plain, odd = Network.from_model(busy_model), Network.from_model(busy_model)
+    batch = input_from(0)
+    t = np.repeat(batch.t, 2)[::2]
+    t.flags.writeable = False
+    given = Spikes(batch.start, batch.stop, t, batch.axon.astype(np.int64))
+    assert rows(odd(given)) == rows(plain(batch))

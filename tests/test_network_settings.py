@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import naive
@@ -10,10 +11,10 @@ import pytest
 from filter_cases import pieces, same
 from hypothesis import given
 from hypothesis import strategies as st
-from network_cases import AXONS, LIVELY, NEURONS, SLOW_START, busy, cuts, network, rows_of, streams, through
+from network_cases import AXONS, LIVELY, NEURONS, SLOW_START, busy, cuts, network, rows_of, spikes, streams, through
 
 from spikestream.batch import Label, Setting, cut
-from spikestream.errors import ConfigError
+from spikestream.errors import ConfigError, ModelError
 from spikestream.kernels.lif_stdp import Params
 from spikestream.pipeline import Pipeline
 from spikestream.stages.network import Network
@@ -145,3 +146,57 @@ def test_a_schedule_does_not_depend_on_how_the_stream_is_cut(data, batch):
 def test_a_schedule_that_cannot_be_is_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         Network(AXONS, NEURONS, **options)
+
+
+@pytest.mark.parametrize("engine", ["fused", "composed"])
+def test_settings_are_checked_together_tick_by_tick(engine):
+    def pair():
+        net = Network(2, 2, rule="pair", engine=engine, v_thresh=13.0, v_reset=5.0)
+        return net, Pipeline({"network": net})
+
+    net, pipeline = pair()
+    pipeline(spikes([(100, 0)], 0, 1_000))
+    saved = net.state()
+    each = [Setting(1_500, "network.v_thresh", 8.0), Setting(2_600, "network.v_reset", 9.0)]
+    with pytest.raises(ConfigError, match="v_reset"):
+        pipeline(spikes([(1_100, 0)], 1_000, 5_000), each)
+    assert same(net.state(), saved)
+    both = [Setting(1_500, "network.v_reset", 20.0), Setting(1_500, "network.v_thresh", 30.0)]
+    pipeline(spikes([(1_100, 0)], 1_000, 5_000), both)
+    assert (net.settings["network.v_reset"], net.settings["network.v_thresh"]) == (20.0, 30.0)
+    net.restore(net.state())
+    late, _ = pair()
+    late.command(Setting(10_000, "network.v_thresh", 30.0))
+    with pytest.raises(ConfigError, match="v_reset"):
+        late.command(Setting(5_000, "network.v_reset", 20.0))
+
+
+@pytest.mark.parametrize("engine", ["fused", "composed"])
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        [-(2**62), "network.v_thresh", 14.0],
+        [9, "network.tau_m_ms", 0.0],
+        [9, "network.tau_m_ms", -5.0],
+        [9, "network.v_thresh", -50.0],
+    ],
+)
+def test_a_saved_state_with_settings_that_cannot_be_is_refused(engine, waiting):
+    net = Network(2, 2, rule="pair", engine=engine)
+    net(spikes([(100, 0)], 0, 3_000))
+    saved = net.state()
+    with pytest.raises(ModelError):
+        net.restore({**saved, "agenda": np.array(json.dumps([0, [waiting], {}]))})
+    assert same(net.state(), saved)
+
+
+def test_numbers_of_numpy_are_numbers_and_no_number_is_none():
+    net = network()
+    net.command(Setting(0, "network.v_thresh", np.float32(0.5)))
+    net.command(Label(0, 0, 1, "a", np.float32(1)))
+    net(busy())
+    net.restore(net.state())
+    with pytest.raises(ConfigError, match="reward"):
+        net.command(Label(200_000, 0, 1, "a", float("nan")))
+    with pytest.raises(ConfigError, match="tau_m_ms"):
+        net.command(Setting(200_000, "network.tau_m_ms", 0.0))

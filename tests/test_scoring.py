@@ -51,6 +51,13 @@ def test_windows_keep_label_and_part():
     assert [(window.label, window.test) for window in made] == [("x", False)] * 2 + [("y", True)] * 3
 
 
+def test_a_reward_is_given_once_with_the_last_window_of_its_row():
+    made = list(windows_of([LabelRow(0, 400, "x", False, 2.5), LabelRow(400, 430, "y", False, 1.0)], 100))
+    assert [window.reward for window in made] == [0.0, 0.0, 0.0, 2.5]
+    told = [command.reward for command in commands_of(made, mark=False, teach=True) if isinstance(command, Label)]
+    assert told == [0.0, 0.0, 0.0, 2.5]
+
+
 def on(t):
     return Setting(t, "learn.enabled", True)
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,8 @@ import numba
 
 from spikestream.kernels import CACHE
 from spikestream.kernels.compose_text import Structure, module_text
+
+IMPORTING = threading.Lock()
 
 
 def module_of(structure: Structure) -> ModuleType:
@@ -26,9 +29,8 @@ def module_of(structure: Structure) -> ModuleType:
     for part in sorted({*structure.neurons, *(rule for link in structure.links for rule in link.rules)}, key=_name):
         digest.update(_source(part))
     name = f"spikestream_composed_{digest.hexdigest()[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    return _imported(name, text)
+    with IMPORTING:
+        return sys.modules[name] if name in sys.modules else _imported(name, text)
 
 
 def is_cold(module: ModuleType) -> bool:
@@ -58,6 +60,6 @@ def _imported(name: str, text: str) -> ModuleType:
             os.replace(beside, file)
         code = compile(text, str(file), "exec")
         module.__file__ = str(file)
-    sys.modules[name] = module
     exec(code, module.__dict__)
+    sys.modules[name] = module
     return module

@@ -71,7 +71,7 @@ def record(network: Network, spikes: Spikes, neurons: Sequence[int]) -> Membrane
         made.append(network(piece))
         if piece.stop % network.tick_us == 0:
             times.append(piece.stop - 1)
-            voltages.append(network.state()["v"][list(chosen)])
+            voltages.append(network.v[list(chosen)])
     v = np.array(voltages, np.float32).reshape(len(times), len(chosen))
     return Membrane(np.array(times, np.int64), v, chosen, concat(made))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spikestream.config import Config
+from spikestream.config import Config, tick_us_of
 from spikestream.errors import ConfigError
 from spikestream.files.labels import LabelRow
 from spikestream.files.sound import is_sound
@@ -121,7 +121,7 @@ def _reading(job: Job, rows: Sequence[LabelRow], options: Mapping[str, str]) -> 
         "length_us": Config().batch.length_us,
         "grid_us": Config().network.tick_us,
     }
-    made = {"time": config.sensor.time, "length_us": config.batch.length_us, "grid_us": config.network.tick_us}
+    made = {"time": config.sensor.time, "length_us": config.batch.length_us, "grid_us": tick_us_of(config)}
     chosen = {key: value for key, value in wanted.items() if value not in ("", None)}
     return chosen | {key: made[key] for key in made if key not in options or made[key] != defaults[key]}
 

@@ -32,8 +32,9 @@ def windows_of(rows: Sequence[LabelRow], grid_us: int | None) -> Iterator[LabelR
         if grid_us is None:
             yield row
             continue
-        for start in range(-(-row.start // grid_us) * grid_us, row.stop - grid_us + 1, grid_us):
-            yield replace(row, start=start, stop=start + grid_us)
+        starts = range(-(-row.start // grid_us) * grid_us, row.stop - grid_us + 1, grid_us)
+        for start in starts:  # a reward is given once, at the end
+            yield replace(row, start=start, stop=start + grid_us, reward=row.reward if start == starts[-1] else 0.0)
 
 
 def commands_of(windows: Sequence[LabelRow], *, mark: bool, teach: bool) -> list[Command]:

@@ -254,8 +254,9 @@ class Session:
 
     def _plan(self, at: Sequence[tuple[int, str, bool | int | float | str]]) -> Planned:
         """Return what hands over the settings of a job; raises `ConfigError` where one cannot be made."""
-        for _, key, value in at:
-            self.pipeline.check(Setting(0, key, value))
+        # Their own times count from a start that is not known yet, and that what the network holds already is before.
+        first = (self.pipeline.now or 0) + 1
+        self.pipeline.check(*(Setting(first + after, key, value) for after, key, value in at))
         return Planned(at)
 
     def _open_recorder(self) -> Recorder | WavRecorder:

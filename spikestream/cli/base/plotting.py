@@ -15,7 +15,7 @@ from spikestream import plots
 from spikestream.batch import Array, Batch, Command, Decision, Decisions, Spikes
 from spikestream.cli.base.drawing import write_figure
 from spikestream.cli.base.keeping import Bands, Last
-from spikestream.errors import ConfigError
+from spikestream.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from spikestream.service.session import Session
@@ -26,8 +26,8 @@ MOST_SPIKES = 200_000
 MOST_DECISIONS = 100_000
 MOST_HEARD = 1_000_000
 """The last so many spikes into the network are kept for the voltages."""
-MOST_TICKS, FEWEST_TICKS, COPIED_BYTES = 300, 20, 1 << 30
-"""Ticks of which the voltages are drawn: of a large network fewer, as each costs a copy of its weights."""
+MOST_TICKS = 300
+"""Ticks of which the voltages are drawn."""
 USUAL_TAU_MS = 30.0
 """The lags of a pair of spikes are longer where the time constant of learning is."""
 VOLTAGES = 4
@@ -61,9 +61,8 @@ class Pictures:
         self.folder, self.session = folder, session
         self.stages: dict[str, Any] = {**session.pipeline.stages}
         self.network: Network = self.stages["network"]
-        ticks = max(FEWEST_TICKS, min(MOST_TICKS, COPIED_BYTES // self.network.weights.nbytes))
         self._fired = Last(MOST_SPIKES)
-        self._heard = Last(MOST_HEARD, ticks * self.network.tick_us)
+        self._heard = Last(MOST_HEARD, MOST_TICKS * self.network.tick_us)
         self._wins = np.zeros(self.network.neurons, np.int64)
         self._decisions: deque[Decision] = deque(maxlen=MOST_DECISIONS)
         self._ear = self.stages.get("hear")
@@ -119,9 +118,15 @@ class Pictures:
         return order
 
     def _weights(self) -> Any:
+        try:
+            weights = self.network.weights
+        except ModelError:  # several projections, or none that is a matrix
+            return None
+        if len(weights) != self.network.axons:  # of a population onto another
+            return None
         where: dict[str, Any] = {"size": self.stages["address"].size} if self._ear is None else self._grid()
         shown = np.argsort(-self._wins, kind="stable")[: plots.MOST_MAPS].tolist()
-        axes = plots.weight_maps(self.network.weights, neurons=shown, **where)
+        axes = plots.weight_maps(weights, neurons=shown, **where)
         axes.set_title(f"weights of {_of_all(len(shown), self.network.neurons, 'the busiest')} neurons")
         return axes
 
@@ -141,14 +146,17 @@ class Pictures:
         learned = {key: value for key, value in self.network.state().items() if key in self.network.LEARNED}
         again.restore({**again.state(), **learned})
         again.learning = False
-        recorded = plots.record(again, heard, sorted(self._busiest(heard.start)[:VOLTAGES]))
+        try:
+            recorded = plots.record(again, heard, sorted(self._busiest(heard.start)[:VOLTAGES]))
+        except ModelError:  # neurons without a voltage
+            return None
         axes = plots.membrane(recorded, origin_us=self._origin)
         axes.set_title("the last moments, given to the network once more, frozen")
         return axes
 
     def _stdp(self) -> Any:
         learn, tick_us = self.session.job.config.learn, self.network.tick_us
-        if not learn.enabled or learn.rule != "stdp":
+        if not learn.enabled or learn.rule != "stdp" or self.session.job.config.model:
             return None
         options = {key: getattr(learn, key) for key in MEASURED}
         lags_ms = [lag * learn.tau_plus_ms / USUAL_TAU_MS for lag in plots.LAGS_MS]

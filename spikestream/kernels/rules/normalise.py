@@ -20,6 +20,7 @@ from spikestream.kernels import Array, compiled
 from spikestream.kernels.rules.traces import check, every, scalars
 
 RATES = ()
+SHARED = False  # a weight of several synapses would be scaled once for each
 NORMS = ("sum", "length")
 MOST = 1000
 """Weights grow by no larger factor at once."""

@@ -22,6 +22,7 @@ from spikestream.kernels import Array, compiled
 from spikestream.kernels.rules.traces import absurd_traces, check, decay_of, every, fade, fade_long, scalars
 
 RATES = ("beta",)
+SHARED = False  # a weight of several synapses would be scaled once for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class State(NamedTuple):
 def design(params: Params, tick_us: int, f: Any) -> Coeffs:
     """Return the coefficients of one tick of ``tick_us`` µs; raises ValueError."""
     check(params)
+    if params.rate_hz < 0:
+        raise ValueError("rate_hz may not lie below 0")
     ticks = every(params.every_ms, tick_us)
     return Coeffs(
         **scalars(params, f, "w_min", "w_max"),

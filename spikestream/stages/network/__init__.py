@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,11 +60,16 @@ class Network:
         **options: Any,
     ) -> None:
         for key, number in (("axons", axons), ("neurons", neurons), ("tick_us", tick_us)):
-            if number < 1:
+            if not isinstance(number, int | np.integer) or number < 1:
                 raise ConfigError(f"{key} = {number} is out of range", key=key, value=number, allowed="1 or more")
         self.rule = rule
-        given = {**options, "seed": seed}
-        self._begin(engine_of((axons, neurons), (neuron, rule), given, tick_us, dtype, init_weights), tick_us, learning)
+        given, shape = {**options, "seed": seed}, (int(axons), int(neurons))
+        try:
+            engine = engine_of(shape, (neuron, rule), given, int(tick_us), dtype, init_weights)
+        except MemoryError as error:
+            text = f"{neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
+            raise ConfigError(text, key="neurons", value=neurons) from error
+        self._begin(engine, int(tick_us), learning)
         self._agenda.fade(rate_tau_ms, rate_floor)
 
     @classmethod
@@ -118,6 +124,11 @@ class Network:
 
         return bool(getattr(self._engine, "cold", COLD))
 
+    @property
+    def now(self) -> int | None:
+        """Return the stream time, µs, at which the tick begins that runs next; None before the first batch."""
+        return None if self._next == NO_TICK else self._next * self.tick_us
+
     def prepare(self) -> None:
         """Load, or on a new machine compile, the kernel, without running a tick."""
         self._prepared = True
@@ -135,7 +146,10 @@ class Network:
             self._agenda.begin(self._next)
             self._take_due()  # what was to be changed before the stream began
         self._check_axons(batch.axon)
-        self._held = concat([self._held, batch]) if len(self._held) else batch
+        # As the kernel was compiled for: other types, strides or a read-only buffer would compile it once more.
+        t, axon = np.require(batch.t, np.int64, ("C", "W")), np.require(batch.axon, np.int32, ("C", "W"))
+        own = Spikes(batch.start, batch.stop, t, axon)
+        self._held = concat([self._held, own]) if len(self._held) else own
         return self._spikes(batch.start, batch.stop, self._advance(batch.stop // self.tick_us))
 
     def _check_axons(self, axon: Array) -> None:
@@ -156,7 +170,7 @@ class Network:
                 until = self._agenda.until(self._next, last, silent=True)
                 adapting += (until - self._next) * self.learning
                 self._next = until
-                if self._agenda.only_switches(until):
+                if self._engine.closed and self._agenda.only_switches(until):
                     self._take_due()
                 else:
                     break
@@ -164,20 +178,33 @@ class Network:
             self._take_due()
         return self._spikes(start, stop, parts)
 
-    def check(self, setting: Setting) -> None:
-        """Raise `ConfigError` unless this setting of `settings` can take its value."""
+    def check(self, *settings: Setting) -> None:
+        """Raise `ConfigError` unless these settings, each of `settings`, can take their values at their times."""
+        for setting in settings:
+            self._check_number(setting)
+        for changes in self._agenda.coming(settings):
+            self._engine.set(changes, check=True)
+
+    @staticmethod
+    def _check_number(setting: Setting) -> None:
         if isinstance(setting.value, float) and not abs(setting.value) <= MOST:
             text, allowed = f"{setting.key} = {setting.value} is out of range", f"numbers up to {MOST:g}"
             raise ConfigError(text, key=setting.key, value=setting.value, allowed=allowed)
-        if setting.key != ENABLED:
-            self._engine.set({**self._agenda.coming(), setting.key: setting.value}, check=True)
 
     def command(self, command: Command) -> None:
-        """Take a setting or a reward; it counts from the first tick that starts at or after its time."""
-        if isinstance(command, Setting) and command.key in self.settings:
-            self._agenda.put(command.t, command.key, command.value)
+        """Take a setting or a reward; it counts from the first tick that starts at or after its time.
+
+        Raises `ConfigError` for a value that cannot be.
+        """
+        if isinstance(command, Setting) and command.key == ENABLED:
+            self._agenda.put(command.t, ENABLED, bool(command.value))
+        elif isinstance(command, Setting) and command.key in self.settings:
+            value = command.value.item() if isinstance(command.value, np.generic) else command.value
+            self.check(replace(command, value=value))
+            self._agenda.put(command.t, command.key, value)
         elif isinstance(command, Label) and command.reward:
-            self._agenda.put(command.t, "", command.reward)
+            self._check_number(Setting(command.t, "reward", float(command.reward)))
+            self._agenda.put(command.t, "", float(command.reward))
         else:
             return
         self._take_due()
@@ -199,8 +226,11 @@ class Network:
         agenda = self._agenda.loaded(taken["agenda"], self.settings)
         if wrong := self._absurd(taken):
             raise ModelError(f"the saved state contradicts itself: {wrong}")
+        if taken["next"] != NO_TICK and agenda.late(int(taken["next"])):
+            raise ModelError("the saved state contradicts itself: settings that wait for a time that has passed")
         try:
-            self._engine.set({**self._plain, **agenda.changed}, check=True)
+            for changes in ({}, *agenda.coming()):
+                self._engine.set({**self._plain, **agenda.changed, **changes}, check=True)
         except ConfigError as error:
             raise ModelError(f"the saved state contradicts itself: {error}") from error
         self._next, self.learning = int(taken["next"]), bool(taken["learning"])
@@ -227,13 +257,19 @@ class Network:
 
     def _take_due(self) -> None:
         """Let everything take effect that is due at the tick that runs next."""
+        changes: dict[str, Value] = {}
+        rewards: list[float] = []
         for key, value in self._agenda.due(self._next):
             if key == ENABLED:
                 self.learning = bool(value)
             elif key:
-                self._engine.set({key: value})
+                changes[key] = value
             else:
-                self._engine.reward(float(value))
+                rewards.append(float(value))
+        if changes:
+            self._engine.set(changes)
+        for reward in rewards:
+            self._engine.reward(reward)
         if self._agenda.fading:
             self._engine.scale(self._agenda.factor(self._next))
 
@@ -244,7 +280,7 @@ class Network:
             until = self._agenda.until(self._next, last)
             due = first_at(self._held.t, until * self.tick_us)
             t, axon = self._held.t[:due], self._held.axon[:due]
-            ticks, neurons, heard, self._next = self._engine.run(self._next, until, t, axon, self.learning)
+            ticks, neurons, heard, self._next = self._engine.run(self._next, until, t, axon, bool(self.learning))
             self.account.taken += heard  # as the kernel counted them while it integrated, not as they were handed to it
             heard = due if self._next == until else first_at(self._held.t, self._next * self.tick_us)
             self._held = Spikes(0, 0, self._held.t[heard:], self._held.axon[heard:])

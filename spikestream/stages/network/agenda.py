@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from spikestream.batch import Array
+from spikestream.batch import Array, Setting
 from spikestream.errors import ConfigError, ModelError
 from spikestream.stages.network.base import MOST, Value
 
@@ -56,12 +58,24 @@ class Agenda:
 
     def put(self, t: int, key: str, value: Value) -> None:
         """Note a change for the first tick that starts at or after stream time ``t`` µs."""
-        self._waiting.append((-(-t // self._tick_us), key, value))
+        self._waiting.append((self._due(t), key, value))
         self._waiting.sort(key=lambda change: change[0])
 
-    def coming(self) -> dict[str, Value]:
-        """Return the settings that wait, without switches of learning."""
-        return {key: value for _, key, value in self._waiting if key not in ("", ENABLED)}
+    def _due(self, t: int) -> int:
+        return -(-t // self._tick_us)
+
+    def coming(self, more: Sequence[Setting] = ()) -> list[dict[str, Value]]:
+        """Return what will have changed after each tick that changes something, those of ``more`` as well."""
+        changes = [*self._waiting, *((self._due(one.t), one.key, one.value) for one in more)]
+        made: list[dict[str, Value]] = []
+        for _, group in groupby(sorted(changes, key=itemgetter(0)), itemgetter(0)):
+            own = {key: value for _, key, value in group if key not in ("", ENABLED)}
+            made.append({**(made[-1] if made else {}), **own})
+        return made
+
+    def late(self, tick: int) -> bool:
+        """Return whether something waits that should have been taken before ``tick`` runs."""
+        return any(due <= tick for due, _, _ in self._waiting)
 
     def until(self, tick: int, last: int, silent: bool = False) -> int:
         """Return the tick after ``tick``, at most ``last``, before which something is to change.

@@ -45,7 +45,11 @@ def assemble(model: Model, single: bool) -> Assembly:
     links = tuple(_link(model, p, wires[p.name], populations, rules[p.name]) for p in model.projections)
     neurons, outputs = tuple(one.module for one in populations.values()), tuple(map(names.index, model.outputs))
     structure = Structure(len(model.inputs), neurons, links, outputs)
-    return Assembly(populations, rules, synapses, _sources(model, synapses), structure)
+    made = Assembly(populations, rules, synapses, _sources(model, synapses), structure)
+    for path, one in made.components():
+        if wrong := one.absurd(one.state()):
+            raise ConfigError(f"{path} cannot begin with {wrong}", key=path)
+    return made
 
 
 def _population(model: Model, p: Population, single: bool) -> Component:
@@ -68,6 +72,9 @@ def _rules(model: Model, p: Projection, wires: Wires, single: bool) -> dict[str,
         if rule.kind in made:
             raise ConfigError(f"rule '{rule.kind}' is there twice", key=path, value=rule.kind)
         module = component("rules", rule.kind, "rule" if single else path)
+        if len(wires.share) and not getattr(module, "SHARED", True):
+            text = f"rule '{rule.kind}' cannot scale weights that synapses share"
+            raise ConfigError(text, key=path, value=rule.kind, allowed="patterns other than conv")
         key = "learn" if single else f"{path}.{rule.kind}"
         made[rule.kind] = Component(module, rule.params, key, model.tick_us, model.dtype, size)
     return made

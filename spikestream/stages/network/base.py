@@ -24,6 +24,8 @@ class Engine(Protocol):
     neurons: int
     learned: tuple[str, ...]
     """Arrays of the state that a new recording keeps of an earlier run."""
+    closed: bool
+    """Whether silence passes in closed form, however much of it learning is on."""
     growing: tuple[str, ...]
     """Arrays of the state whose length is not always the same."""
 
@@ -36,7 +38,10 @@ class Engine(Protocol):
         ...
 
     def skip(self, first: int, stop: int, adapting: int) -> tuple[Array, Array]:
-        """Let the ticks ``[first, stop)`` pass in silence, ``adapting`` of them with learning; return the spikes."""
+        """Let the ticks ``[first, stop)`` pass in silence, ``adapting`` of them with learning; return the spikes.
+
+        Unless `closed`, learning is on in all of them or in none.
+        """
         ...
 
     def weights(self) -> Array:

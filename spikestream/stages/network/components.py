@@ -92,8 +92,9 @@ class Component:
 
     def scale(self, factor: float) -> None:
         """Multiply the learning rates."""
-        self._factor = factor
-        self.coeffs = self._design(self.params)
+        if factor != self._factor and self.rates:
+            self._factor = factor
+            self.coeffs = self._design(self.params)
 
     def rest(self, ticks: int, adapting: int) -> None:
         """Let silent ticks pass at once, where the module can tell what they come to."""

@@ -18,8 +18,8 @@ from spikestream.stages.network.base import Value
 from spikestream.stages.network.components import Component
 from spikestream.stages.network.synapses import Wired
 
-SETTLE = 10_000
-"""Ticks of a gap that run as silence; then all is at rest, but for what neurons and rules say of themselves."""
+SETTLE, SETTLE_US = 10_000, 2_000_000
+"""So many ticks of a gap, and so much time of it, run as silence; then all is at rest, but for what parts say."""
 ROOM = 1 << 16
 """Spikes that one call of the kernel may bring, unless one tick alone may bring more."""
 
@@ -29,6 +29,8 @@ class Composed:
 
     With ``single``, its one population and its one projection go without their names in the keys of settings.
     """
+
+    closed = False
 
     def __init__(self, model: Model, single: bool = False) -> None:
         self._model, self._tick_us = model, model.tick_us
@@ -68,13 +70,14 @@ class Composed:
     def skip(self, first: int, stop: int, adapting: int) -> tuple[Array, Array]:
         """Run the first ticks of a gap in silence, then let all be at rest."""
         silence = np.empty(0, np.int64), np.empty(0, np.int32)
-        parts, now, middle = [silence], first, min(stop, first + SETTLE)
+        settle = max(SETTLE, -(-SETTLE_US // self._tick_us))
+        parts, now, middle = [silence], first, min(stop, first + settle)
         while now < middle:
-            ticks, neurons, _, now = self.run(now, middle, *silence, adapting == stop - first)
+            ticks, neurons, _, now = self.run(now, middle, *silence, adapting > 0)
             parts.append((ticks, neurons))
         if middle < stop:
             for _, one in self._parts.components():
-                one.rest(stop - middle, max(0, adapting - (middle - first)))
+                one.rest(stop - middle, stop - middle if adapting else 0)
             for source in self._parts.sources.values():
                 source.forget()
         self._now = stop
@@ -114,7 +117,10 @@ class Composed:
 
     def voltages(self) -> Array:
         """Return a copy of the voltages of the populations that go out, in their order."""
-        return np.concatenate([self._parts.populations[name].arrays.v for name in self._model.outputs])
+        found = [self._parts.populations[name].arrays for name in self._model.outputs]
+        if not all(hasattr(arrays, "v") for arrays in found):
+            raise ModelError("a neuron of this network has no voltage 'v'")
+        return np.concatenate([arrays.v for arrays in found])
 
     def settings(self) -> Mapping[str, Value]:
         """Return the parameters of neurons and rules by the key of their setting."""
@@ -122,6 +128,8 @@ class Composed:
 
     def set(self, changes: Mapping[str, Value], check: bool = False) -> None:
         """Change parameters."""
+        if not check:  # of several, none is changed where one cannot be
+            self.set(changes, check=True)
         for key, one in self._keyed:
             own = {name: changes[f"{key}.{name}"] for name in one.settings if f"{key}.{name}" in changes}
             if own:

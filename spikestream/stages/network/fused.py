@@ -34,6 +34,7 @@ class Fused:
     """
 
     growing: tuple[str, ...] = ()
+    closed = True
 
     def __init__(
         self,

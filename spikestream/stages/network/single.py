@@ -12,6 +12,8 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import ConfigError, nearest
 from spikestream.model import Input, Model, Population, Projection, Rule
+from spikestream.model.checks import MOST_SEED, number_of, whole_of
+from spikestream.stages.network.base import MOST
 from spikestream.stages.network.components import component
 from spikestream.stages.network.composed import Composed
 from spikestream.stages.network.kinds import kind_of
@@ -40,7 +42,10 @@ def single(
         raise ConfigError(f"unknown dtype '{dtype}'", key="dtype", value=dtype, allowed="float32, float64")
     shared = {} if kind is None else {field.name: field.default for field in fields(kind.kernel.Params)}
     given = dict(options)
-    seed = given.pop("seed")
+    seed = whole_of("seed", given.pop("seed"), 0, MOST_SEED)
+    for key in ("inhibition", "w_max"):
+        if key in given:
+            given[key] = number_of(key, given[key], -MOST, MOST)
     parts = _split(neurons, rules, given)
     for part, module in zip(parts, (neurons, rules), strict=True):
         known = _known(module)
@@ -76,6 +81,9 @@ def _split(
 
 def _weights(shape: tuple[int, int], seed: int, w_max: float, dtype: str, init_weights: Array | None) -> Array:
     if init_weights is not None:
-        return np.asarray(init_weights)
+        try:
+            return np.asarray(init_weights)
+        except ValueError as error:  # rows of different lengths
+            raise ConfigError("init_weights are no array", key="init_weights", allowed=f"{shape} numbers") from error
     f = np.dtype(dtype).type
     return np.asarray(np.random.default_rng(seed).random(shape, dtype=f) * f(w_max))
