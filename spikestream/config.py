@@ -146,6 +146,7 @@ class Config:
 def read_config(path: str | Path | None, sets: Sequence[str] = (), base: Mapping[str, Any] | None = None) -> Config:
     """Return the configuration of ``base`` tables, then a TOML file, then ``section.key=value`` settings on top."""
     tables: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in (base or {}).items()}
+    below = tables.pop("model", None)
     if path is not None:
         _overlay(tables, read_toml(path))
     for text in sets:
@@ -153,6 +154,8 @@ def read_config(path: str | Path | None, sets: Sequence[str] = (), base: Mapping
     model = tables.get("model")
     if isinstance(model, Mapping) and "file" in model:  # what is read here goes into every checkpoint
         tables["model"] = {**read_toml(str(model["file"])), **{k: v for k, v in model.items() if k != "file"}}
+    elif below and (model is None or isinstance(model, Mapping)):
+        tables["model"] = {**below, **(model or {})}
     return from_tables(tables)
 
 
@@ -212,7 +215,7 @@ def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = Non
     learn, out = made.learn, made.readout
     stages, axons = _hearing(made) if made.sensor.samplerate_hz else _seeing(made)
     try:
-        network = _modelled(made, axons) if made.model else _network(made, axons)
+        network = _modelled(made, stages, axons) if made.model else _network(made, axons)
     except MemoryError as error:
         raise _too_large(made, axons) from error
     if out.windows == "grid" and out.window_us % network.tick_us:
@@ -253,15 +256,44 @@ def _too_large(config: Config, axons: int) -> ConfigError:
     return ConfigError(text, key="network.neurons", value=config.network.neurons, remedy=remedy)
 
 
-def _modelled(config: Config, axons: int) -> Network:
+def sensed(stages: Mapping[str, Any], axons: int) -> dict[str, Any]:
+    """Return what an input of a model has that leaves it to the sensor: a shape where there are pixels, else a size."""
+    width, height = getattr(stages.get("address"), "size", None) or (0, 0)
+    plane = width * height
+    return {"shape": [axons // plane, height, width]} if plane else {"size": axons}
+
+
+def _modelled(config: Config, stages: Mapping[str, Any], axons: int) -> Network:
     """Return the network of the section model, whose only input, if it says no size, has the axons there are."""
     from spikestream.stages.network import Network
 
-    model, learn = model_of(config.model, {"size": axons}), config.learn
+    _refuse_unused(config)
+    sensor, learn = sensed(stages, axons), config.learn
+    model = model_of(config.model, sensor)
     if model.axons != axons:
         text = f"the model's inputs have {model.axons:,} axons, and what feeds it has {axons:,}"
-        raise ConfigError(text, key="model.inputs", value=model.axons, remedy="leave the size of its only input out")
+        has = f"shape = {sensor['shape']}" if "shape" in sensor else f"size = {axons}"
+        remedy = f"leave size and shape of its only input out, or write {has}"
+        raise ConfigError(text, key="model.inputs", value=model.axons, remedy=remedy)
     return Network.from_model(model, learning=learn.enabled, rate_tau_ms=learn.rate_tau_ms, rate_floor=learn.rate_floor)
+
+
+UNUSED = {
+    "network": ("neurons", "neuron", "tick_us", "seed"),
+    "learn": ("rule", "tau_plus_ms", "rate_start", "rate_end", "wins_half"),
+}
+"""Keys that mean nothing beside a model, which has its own."""
+
+
+def _refuse_unused(config: Config) -> None:
+    """Raise `ConfigError` for a key that was set and means nothing beside a model."""
+    for section, names in UNUSED.items():
+        mine, plain = getattr(config, section), _defaults(section)
+        for name in names:
+            if getattr(mine, name) != getattr(plain, name):
+                text = f"{section}.{name} is not used beside a model, which has its own"
+                remedy = "set it in the model, or leave the section model out"
+                raise ConfigError(text, key=f"{section}.{name}", value=getattr(mine, name), remedy=remedy)
 
 
 def model_of(tables: Mapping[str, Any], sensor: Mapping[str, Any]) -> Model:

@@ -213,7 +213,7 @@ def test_a_setting_from_before_the_first_batch_is_in_force_from_its_start(t):
 def test_it_takes_no_notice_of_labels_and_other_settings():
     net = network()
     net.command(Label(0, 0, 1_000, "a"))
-    net.command(Setting(0, "learn.rule", False))
+    net.command(Setting(0, "readout.memory", 0.5))
     net(busy())
     assert net.learning
     assert same(net.state(), (other := network(), other(busy()))[0].state())

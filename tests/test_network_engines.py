@@ -9,6 +9,7 @@ from test_network_composed import rows
 from test_workloads import golden, workloads
 
 from spikestream.batch import Spikes, no_spikes
+from spikestream.errors import ConfigError
 from spikestream.model import Model, Population, Projection
 from spikestream.stages.network import Network
 
@@ -83,3 +84,24 @@ def test_four_thousand_recurrent_neurons_spike_as_in_nest_for_a_whole_second():
 def test_in_single_precision_they_spike_as_often():
     count = len(cuba("float32")(no_spikes(0, 1_000_000)))
     assert count == pytest.approx(21_391, rel=0.02)  # the network is chaotic: trains differ, rates do not
+
+
+@pytest.mark.parametrize("rule", ["stdp", "none"])
+def test_both_kernels_begin_with_the_same_weights(rule):
+    (fused, one), (composed, two) = both(rule=rule)
+    assert one == two
+    assert np.array_equal(fused.weights, composed.weights)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"neuron": "alif"}, "centroid"),
+        ({"rule": "oja", "threads": 2}, "second thread"),
+        ({"rule": "pair", "engine": "composed", "threads": 2}, "second thread"),
+    ],
+)
+def test_what_only_a_fused_kernel_does_is_told(options, told):
+    with pytest.raises(ConfigError) as caught:
+        Network(4, 2, **options)
+    assert told in f"{caught.value} {caught.value.details}"

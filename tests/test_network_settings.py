@@ -168,7 +168,7 @@ def test_settings_are_checked_together_tick_by_tick(engine):
     late, _ = pair()
     late.command(Setting(10_000, "network.v_thresh", 30.0))
     with pytest.raises(ConfigError, match="v_reset"):
-        late.command(Setting(5_000, "network.v_reset", 20.0))
+        late.check(Setting(5_000, "network.v_reset", 20.0))
 
 
 @pytest.mark.parametrize("engine", ["fused", "composed"])
@@ -199,4 +199,15 @@ def test_numbers_of_numpy_are_numbers_and_no_number_is_none():
     with pytest.raises(ConfigError, match="reward"):
         net.command(Label(200_000, 0, 1, "a", float("nan")))
     with pytest.raises(ConfigError, match="tau_m_ms"):
-        net.command(Setting(200_000, "network.tau_m_ms", 0.0))
+        net.check(Setting(200_000, "network.tau_m_ms", 0.0))
+
+
+def test_a_setting_of_no_such_name_is_refused_by_the_network_itself():
+    with pytest.raises(ConfigError, match="v_tresh"):
+        network().command(Setting(0, "network.v_tresh", 1.0))
+    network().command(Setting(0, "readout.memory", 1.0))  # another stage's
+
+
+def test_a_model_is_wanted():
+    with pytest.raises(ConfigError, match="a Model is wanted, not str"):
+        Network.from_model("model.toml")

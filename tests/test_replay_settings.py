@@ -93,3 +93,37 @@ def test_a_model_that_does_not_fit_the_sensor_is_refused(tmp_path):
     told = called("replay", LOOKS, *QUICK, "--set", f"model.file={tmp_path / 'model.toml'}", code=2).stderr
     assert "7 axons" in told
     assert "missing.toml" in called("replay", LOOKS, *QUICK, "--set", "model.file=missing.toml", code=2).stderr
+
+
+CONV = """
+[inputs.eye]
+[populations.cells]
+shape = [4, 15, 15]
+v_thresh = 2.0
+[projections.see]
+source = "eye"
+target = "cells"
+connect = "conv"
+kernel = 3
+weights = [0.0, 1.0]
+"""
+
+
+def test_an_input_has_the_shape_of_what_the_sensor_gives(tmp_path):
+    (tmp_path / "conv.toml").write_text(CONV)
+    use = ("--set", f"model.file={tmp_path / 'conv.toml'}")
+    assert played(LOOKS, *QUICK, *use)["spikes_out"] > 100
+    assert "2 x 17 x 17" in called("model", "show", tmp_path / "conv.toml", "--size", "17x17").stdout
+    (tmp_path / "conv.toml").write_text(CONV.replace("[inputs.eye]", "[inputs.eye]\nshape = [3, 17, 17]"))
+    assert "shape = [2, 17, 17]" in called("replay", LOOKS, *QUICK, *use, code=2).stderr
+
+
+def test_a_model_set_beside_a_saved_one_counts_and_unused_keys_are_told(tmp_path):
+    (tmp_path / "a.toml").write_text(CONV)
+    (tmp_path / "b.toml").write_text(CONV.replace("[4, 15, 15]", "[3, 15, 15]"))
+    use = ("--set", f"model.file={tmp_path / 'a.toml'}")
+    played(LOOKS, *QUICK, *use, "--save", tmp_path / "m.npz")
+    other = ("--set", f"model.file={tmp_path / 'b.toml'}")
+    assert "does not fit" in called("replay", LOOKS, *QUICK, "--model", tmp_path / "m.npz", *other, code=6).stderr
+    for key in ("learn.rule=none", "network.neurons=7"):
+        assert "not used beside a model" in called("replay", LOOKS, *QUICK, *use, "--set", key, code=2).stderr

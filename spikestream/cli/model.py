@@ -64,10 +64,13 @@ def read_model(path: str, size: tuple[int, int] | None) -> tuple[str, Model]:
     tables = _read_tables(path)
     sections = [field.name for field in dataclasses.fields(Config)]
     if any(name in ("inputs", "populations", "projections") for name in tables):
-        model = model_of(tables, {"shape": [2, size[1], size[0]]} if size else {"size": _untold(path, tables)})
-        if size is not None and model.to_tables() == model_of(tables, {"size": 1}).to_tables():
+        untold = _leaves_it_to_the_sensor(tables)
+        if untold and size is None:
+            text = f"{path} leaves the size of its input to the sensor"
+            raise ConfigError(text, key="inputs", remedy="--size WxH, pixels of the sensor behind its filters")
+        if size is not None and not untold:
             raise ConfigError("--size is for a sensor; this model tells the size of its inputs", key="--size")
-        return MODEL, model
+        return MODEL, model_of(tables, {"shape": [2, size[1], size[0]]} if size else {})
     if tables and not any(name in sections for name in tables):
         known = [*KEYS, *sections]
         near = next((close for name in tables if (close := nearest(name, known))), "")
@@ -162,26 +165,24 @@ def _read_tables(path: str) -> dict[str, Any]:
         raise ConfigError(text, key=path, remedy=f"spikestream info {path}, if it is a recording") from error
 
 
-def _untold(path: str, tables: Mapping[str, Any]) -> int:
-    """Raise `ConfigError` where a model leaves the size of its input to the sensor; else return what is never used."""
+def _leaves_it_to_the_sensor(tables: Mapping[str, Any]) -> bool:
+    """Return whether a model has one input that says neither size nor shape."""
     inputs = tables.get("inputs")
-    tells = [table for table in inputs.values() if table != {}] if isinstance(inputs, Mapping) else [1]
-    if not tells:
-        text = f"{path} leaves the size of its input to the sensor"
-        raise ConfigError(text, key="inputs", remedy="--size WxH, pixels of the sensor behind its filters")
-    return 1
+    if not isinstance(inputs, Mapping) or len(inputs) != 1:
+        return False
+    return all(isinstance(table, Mapping) and not table.keys() & {"size", "shape"} for table in inputs.values())
 
 
 def _of_configuration(path: str, size: tuple[int, int] | None) -> Model:
     """Return the one population that a configuration builds, fed by its sensor."""
-    from spikestream.config import Config, build, model_of, read_config
+    from spikestream.config import Config, build, model_of, read_config, sensed
     from spikestream.model import Input, Model, Population, Projection, Rule
 
     config = read_config(path)
     pipeline = build(config, *_sensor(config, size))
     stages: dict[str, Any] = {**pipeline.stages}
     if config.model:
-        return model_of(config.model, {"size": stages["network"].axons})
+        return model_of(config.model, sensed(stages, stages["network"].axons))
     network, net, learn = stages["network"], config.network, config.learn
     width, height = getattr(stages.get("address"), "size", (0, 0))
     plane = width * height

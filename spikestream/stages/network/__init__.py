@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikestream.batch import Array, Batch, Command, Label, Setting, Spikes, concat, first_at, no_spikes
-from spikestream.errors import ConfigError, ModelError, SpikestreamError
+from spikestream.errors import ConfigError, ModelError, SpikestreamError, nearest
 from spikestream.stages.base import Account, State, take_over
 from spikestream.stages.network.agenda import ENABLED, Agenda
 from spikestream.stages.network.base import MOST, Engine, Value
@@ -77,8 +77,13 @@ class Network:
         cls, model: Model, *, learning: bool = True, rate_tau_ms: float = 0.0, rate_floor: float = 0.0
     ) -> Network:
         """Return the network that a `spikestream.model.Model` describes; raises `ConfigError`."""
+        from spikestream.model import Model
         from spikestream.stages.network.composed import Composed
 
+        if not isinstance(model, Model):
+            text = f"a Model is wanted, not {type(model).__name__}"  # type: ignore[unreachable]  # not typed by its user
+            remedy = "Model.from_tables(tables) makes one of the tables of a TOML file"
+            raise ConfigError(text, key="model", remedy=remedy)
         made = cls.__new__(cls)
         made.rule = ""  # each projection has its own
         made._begin(Composed(model), model.tick_us, learning)
@@ -194,14 +199,19 @@ class Network:
     def command(self, command: Command) -> None:
         """Take a setting or a reward; it counts from the first tick that starts at or after its time.
 
-        Raises `ConfigError` for a value that cannot be.
+        Raises `ConfigError` for a key or a number that cannot be. `check` tells whether its value goes with the others;
+        one that does not is refused when it is due.
         """
         if isinstance(command, Setting) and command.key == ENABLED:
             self._agenda.put(command.t, ENABLED, bool(command.value))
         elif isinstance(command, Setting) and command.key in self.settings:
             value = command.value.item() if isinstance(command.value, np.generic) else command.value
-            self.check(replace(command, value=value))
+            self._check_number(replace(command, value=value))
             self._agenda.put(command.t, command.key, value)
+        elif isinstance(command, Setting) and command.key.startswith(("network.", "learn.")):
+            known = self.settings
+            text, near = f"'{command.key}' cannot be changed while running", nearest(command.key, known)
+            raise ConfigError(text, key=command.key, allowed=", ".join(known), nearest=near)
         elif isinstance(command, Label) and command.reward:
             self._check_number(Setting(command.t, "reward", float(command.reward)))
             self._agenda.put(command.t, "", float(command.reward))
@@ -268,6 +278,7 @@ class Network:
                 rewards.append(float(value))
         if changes:
             self._engine.set(changes)
+            self._agenda.changed |= changes
         for reward in rewards:
             self._engine.reward(reward)
         if self._agenda.fading:

@@ -95,8 +95,6 @@ class Agenda:
         """Yield key and value of what is due at ``tick``; it is then done."""
         while self._waiting and self._waiting[0][0] <= tick:
             _, key, value = self._waiting.pop(0)
-            if key not in ("", ENABLED):
-                self.changed[key] = value
             yield key, value
 
     def dumped(self) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spikestream.batch import Array
-from spikestream.errors import ModelError
+from spikestream.errors import ModelError, PluginError
 from spikestream.kernels.compose import is_cold, module_of
 from spikestream.kernels.ring import Source
 from spikestream.model import Model
@@ -62,7 +62,14 @@ class Composed:
             source.make_room(first, len(t))
         ticks, neurons = self._out
         span, c, s = (first, stop, self._tick_us), self._coefficients(), self._arrays()
-        count, heard, now = self._kernel.run(c, s, span, t, axon, learning, ticks, neurons, self.neurons)
+        try:
+            count, heard, now = self._kernel.run(c, s, span, t, axon, learning, ticks, neurons, self.neurons)
+        except Exception as error:
+            if not type(error).__module__.startswith("numba."):
+                raise
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            remedy = "spikestream.checks tells more; docs/composing.md has the signatures"
+            raise PluginError("a neuron or a rule does not compile", details=lines[:6], remedy=remedy) from error
         if stop > first:
             self._now = int(now)
         return ticks[:count].copy(), neurons[:count].copy(), heard, int(now)

@@ -36,7 +36,13 @@ def single(
     """Return the engine of such a network; raises `ConfigError`."""
     kind = kind_of(*names)
     neuron, rule = TWINS.get(names, names)
+    if "threads" in options:
+        text = "a second thread runs neuron 'lif' with rule 'pair' in its fused kernel only"
+        raise ConfigError(text, key="threads", value=options["threads"])
     neurons = component("neurons", neuron, "neuron")
+    if rule == "stdp":
+        text, allowed = f"rule 'stdp' is for neuron 'lif', and this is '{neuron}'", "centroid, pair, none, and others"
+        raise ConfigError(text, key="rule", value=rule, allowed=allowed, nearest="centroid")
     rules = None if rule == "none" else component("rules", rule, "rule", OWN)
     if dtype not in ("float32", "float64"):
         raise ConfigError(f"unknown dtype '{dtype}'", key="dtype", value=dtype, allowed="float32, float64")
@@ -53,7 +59,8 @@ def single(
     inhibition = given.get("inhibition", shared.get("inhibition", 0.0))
     rivals = "inhibition" not in _known(neurons) and inhibition
     w_max = parts[1].get("w_max", given.get("w_max", getattr(rules.Params(), "w_max", 1.0) if rules else 1.0))
-    weights = _weights(shape, seed, w_max, dtype, init_weights)
+    w_norm = given.get("w_norm", shared.get("w_norm")) if names in TWINS else None
+    weights = _weights(shape, (seed, w_max, w_norm), dtype, init_weights)
     plain = Projection(IN, "axons", OUT, weights=weights, rules=[Rule(rule, parts[1])] if rules else ())
     lateral = [Projection(RIVALS, OUT, OUT, connect="lateral", weights=-inhibition)] if rivals else []
     population = Population(OUT, shape[1], neuron=neuron, params=parts[0])
@@ -70,7 +77,7 @@ def _split(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the options of the neuron and those of the rule; raises `ConfigError` for one of neither."""
     of_neuron, of_rule = _known(neuron), _known(rule)
-    known = sorted(of_neuron | of_rule | {"inhibition", "w_max"})
+    known = sorted(of_neuron | of_rule | {"inhibition", "w_max", "w_norm"})
     for key, value in given.items():
         if key not in known:
             text = f"unknown network option '{key}'"
@@ -79,11 +86,19 @@ def _split(
     return mine, {key: value for key, value in given.items() if key in of_rule}
 
 
-def _weights(shape: tuple[int, int], seed: int, w_max: float, dtype: str, init_weights: Array | None) -> Array:
+def _weights(
+    shape: tuple[int, int], drawn: tuple[int, float, float | None], dtype: str, init_weights: Array | None
+) -> Array:
+    """Return weights as given, or ``drawn`` by (seed, w_max, length of a column or None) as the fused kernels do."""
     if init_weights is not None:
         try:
             return np.asarray(init_weights)
         except ValueError as error:  # rows of different lengths
             raise ConfigError("init_weights are no array", key="init_weights", allowed=f"{shape} numbers") from error
+    seed, w_max, w_norm = drawn
     f = np.dtype(dtype).type
-    return np.asarray(np.random.default_rng(seed).random(shape, dtype=f) * f(w_max))
+    weights = np.random.default_rng(seed).random(shape, dtype=f)
+    if w_norm is None:
+        return np.asarray(weights * f(w_max))
+    weights *= f(w_norm) / np.sqrt((weights**2).sum(axis=0, dtype=np.float64)).astype(f)
+    return weights
