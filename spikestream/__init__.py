@@ -12,9 +12,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from spikestream.batch import Decision, Decisions, Events, Label, Setting, Sound, Spikes, Window
+    from spikestream.building import build
     from spikestream.checkpoint import load, save
     from spikestream.client import Client, subscribe
-    from spikestream.config import Config, build, read_config
+    from spikestream.config import Config, read_config
     from spikestream.errors import (
         ClientError,
         ConfigError,
@@ -55,7 +56,8 @@ _HOMES = {
     "spikestream.batch": "Decision Decisions Events Label Setting Sound Spikes Window",
     "spikestream.checkpoint": "load save",
     "spikestream.client": "Client subscribe",
-    "spikestream.config": "Config build read_config",
+    "spikestream.building": "build",
+    "spikestream.config": "Config read_config",
     "spikestream.errors": (
         "ClientError ConfigError DeviceError ModelError PluginError RecordingError SpikestreamError"
     ),

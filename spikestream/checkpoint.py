@@ -20,7 +20,8 @@ import numpy as np
 
 from spikestream import __version__
 from spikestream.batch import Array
-from spikestream.config import Config, build, from_tables, to_tables
+from spikestream.building import build
+from spikestream.config import Config, from_tables, to_tables
 from spikestream.errors import ConfigError, ModelError
 from spikestream.files.regular import open_regular
 from spikestream.pipeline import Pipeline

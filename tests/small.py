@@ -11,7 +11,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from spikestream.batch import EVENT, Batch, Command, Decisions, Events, Label, Setting, Window, cut
-from spikestream.config import Config, build, from_tables
+from spikestream.building import build
+from spikestream.config import Config, from_tables
 from spikestream.pipeline import Pipeline
 
 SIZE = (4, 4)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from small import events
 
 from spikestream.batch import no_spikes
-from spikestream.config import HOUR_US, Config, build, from_tables, read_config, to_tables, with_value
+from spikestream.building import build
+from spikestream.config import HOUR_US, Config, from_tables, read_config, to_tables, with_value
 from spikestream.errors import ConfigError, PluginError
 from spikestream.stages.carfac import Carfac
 from spikestream.stages.hear import Cochlea

@@ -11,9 +11,9 @@ import pytest
 from small import SIZE, Given, config, events, grid, noise, pieces, pipeline, rows_of, run, same_state
 
 from spikestream.batch import Batch, Decisions, Label, Setting, Spikes, Window, no_events
+from spikestream.building import build
 from spikestream.checkpoint import state_sha256
 from spikestream.client import subscribe
-from spikestream.config import build
 from spikestream.errors import ConfigError, RecordingError, SpikestreamError
 from spikestream.files.write import write
 from spikestream.outputs.file import File

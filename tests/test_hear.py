@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spikestream import checks
 from spikestream.batch import Sound, Spikes, check
-from spikestream.config import build
+from spikestream.building import build
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.kernels import cochlea
 from spikestream.stages.hear import Cochlea

@@ -15,8 +15,9 @@ from small import SIZE, Given, config, events, grid, noise, pipeline, run, same_
 from wirebytes import put
 
 from spikestream.batch import Events, Label, Setting, Sound, Window, concat
+from spikestream.building import build
 from spikestream.checkpoint import state_sha256
-from spikestream.config import build, from_tables, with_value
+from spikestream.config import from_tables, with_value
 from spikestream.errors import ConfigError, RecordingError, SpikestreamError
 from spikestream.files.write import write
 from spikestream.outputs.file import File

@@ -58,7 +58,8 @@ def read_model(path: str, size: tuple[int, int] | None) -> tuple[str, Model]:
 
     ``size`` (width, height) in pixels is the sensor's, where the file does not tell.
     """
-    from spikestream.config import Config, model_of
+    from spikestream.building import model_of
+    from spikestream.config import Config
     from spikestream.model.tables import KEYS
 
     tables = _read_tables(path)
@@ -175,7 +176,8 @@ def _leaves_it_to_the_sensor(tables: Mapping[str, Any]) -> bool:
 
 def _of_configuration(path: str, size: tuple[int, int] | None) -> Model:
     """Return the one population that a configuration builds, fed by its sensor."""
-    from spikestream.config import Config, build, model_of, read_config, sensed
+    from spikestream.building import build, model_of, sensed
+    from spikestream.config import Config, read_config
     from spikestream.model import Input, Model, Population, Projection, Rule
 
     config = read_config(path)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spikestream.config import Config, tick_us_of
+from spikestream.building import tick_us_of
+from spikestream.config import Config
 from spikestream.errors import ConfigError
 from spikestream.files.labels import LabelRow
 from spikestream.files.sound import is_sound

@@ -12,7 +12,8 @@ import numpy as np
 
 from spikestream import checkpoint
 from spikestream.batch import Batch, Command, Setting, Sound
-from spikestream.config import Config, build, ear_of
+from spikestream.building import build, ear_of
+from spikestream.config import Config
 from spikestream.errors import SpikestreamError
 from spikestream.files.labels import read_labels
 from spikestream.outputs.base import open_output

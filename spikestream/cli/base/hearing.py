@@ -16,7 +16,8 @@ BLOCK_US = 250_000
 
 def ear(samplerate_hz: int, sets: Sequence[str] = ()) -> Ear:
     """Return the ear that `replay` would hear with, after settings ``hear.KEY=VALUE``; raises `ConfigError`."""
-    from spikestream.config import build, read_config
+    from spikestream.building import build
+    from spikestream.config import read_config
     from spikestream.stages.sound import Ear
 
     for text in sets:

@@ -137,7 +137,7 @@ class Pictures:
 
     def _membrane(self) -> Any:
         """Draw voltages of the last moments, heard again by a copy of the network as it is now, frozen."""
-        from spikestream.config import build
+        from spikestream.building import build
 
         heard = self._heard.spikes()
         if heard.stop - heard.start < 2 * self.network.tick_us:

@@ -1,0 +1,169 @@
+"""From a configuration to the pipeline it asks for: an eye or an ear, a network or a model, a readout."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from spikestream.config import Config, HearConfig, from_tables, with_value
+from spikestream.errors import ConfigError, nearest
+from spikestream.pipeline import Pipeline
+from spikestream.stages.base import Stage
+
+if TYPE_CHECKING:
+    from spikestream.model import Model
+    from spikestream.stages.network import Network
+
+RULES = ("stdp", "none")
+"""Rules whose options are keys of a configuration; a model may have any,"""
+NEURONS = ("lif",)
+"""and any neurons."""
+UNUSED = {
+    "network": ("neurons", "neuron", "tick_us", "seed"),
+    "learn": ("rule", "tau_plus_ms", "rate_start", "rate_end", "wins_half"),
+}
+"""Keys that mean nothing beside a model, which has its own."""
+
+
+def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = None, samplerate_hz: int = 0) -> Pipeline:
+    """Return the pipeline of a configuration: filter → address, or hear, → network → readout.
+
+    ``size`` (width, height) in pixels or ``samplerate_hz``, of sound, is the sensor's; without it ``sensor.size`` or
+    ``sensor.samplerate_hz`` must say. Raises `ConfigError`.
+    """
+    from spikestream.stages.readout import Readout
+
+    made = _with_sensor(config if isinstance(config, Config) else from_tables(config), size, samplerate_hz)
+    learn, out = made.learn, made.readout
+    stages, axons = _hearing(made) if made.sensor.samplerate_hz else _seeing(made)
+    try:
+        network = _modelled(made, stages, axons) if made.model else _network(made, axons)
+    except MemoryError as error:
+        raise _too_large(made, axons) from error
+    if out.windows == "grid" and out.window_us % network.tick_us:
+        text = f"window_us = {out.window_us} is no multiple of tick_us = {network.tick_us}"
+        raise ConfigError(text, key="readout.window_us")
+    readout = Readout(network.neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
+    readout.learning = learn.enabled
+    return Pipeline({**stages, "network": network, "readout": readout}, made)
+
+
+def _network(config: Config, axons: int) -> Network:
+    """Return the network of the sections network and learn."""
+    from spikestream.stages.network import Network
+
+    net, learn = config.network, config.learn
+    if learn.rule not in RULES:
+        text, near = f"unknown rule '{learn.rule}'", nearest(learn.rule, RULES)
+        raise ConfigError(text, key="learn.rule", value=learn.rule, allowed=", ".join(RULES), nearest=near)
+    if net.neuron not in NEURONS:
+        text, near = f"unknown neuron '{net.neuron}'", nearest(net.neuron, NEURONS)
+        raise ConfigError(text, key="network.neuron", value=net.neuron, allowed=", ".join(NEURONS), nearest=near)
+    rates = {f.name: getattr(learn, f.name) for f in dataclasses.fields(learn) if f.name not in ("enabled", "rule")}
+    options = {**{f.name: getattr(net, f.name) for f in dataclasses.fields(net)}, **rates}
+    try:
+        return Network(axons, rule=learn.rule, learning=learn.enabled, **options)
+    except ValueError as error:  # numpy: more than it can count
+        raise _too_large(config, axons) from error
+    except ConfigError as error:
+        raise (_too_large(config, axons) if isinstance(error.__cause__, MemoryError) else error) from error.__cause__
+
+
+def _too_large(config: Config, axons: int) -> ConfigError:
+    if config.model:
+        text = "the model does not fit the memory of this machine"
+        return ConfigError(text, key="model", remedy="smaller populations, or sparser projections")
+    text = f"{config.network.neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
+    remedy = "fewer neurons, or a coarser downsample filter"
+    return ConfigError(text, key="network.neurons", value=config.network.neurons, remedy=remedy)
+
+
+def sensed(stages: Mapping[str, Any], axons: int) -> dict[str, Any]:
+    """Return what an input of a model has that leaves it to the sensor: a shape where there are pixels, else a size."""
+    width, height = getattr(stages.get("address"), "size", None) or (0, 0)
+    plane = width * height
+    return {"shape": [axons // plane, height, width]} if plane else {"size": axons}
+
+
+def _modelled(config: Config, stages: Mapping[str, Any], axons: int) -> Network:
+    """Return the network of the section model, whose only input, if it says no size, has the axons there are."""
+    from spikestream.stages.network import Network
+
+    _refuse_unused(config)
+    sensor, learn = sensed(stages, axons), config.learn
+    model = model_of(config.model, sensor)
+    if model.axons != axons:
+        text = f"the model's inputs have {model.axons:,} axons, and what feeds it has {axons:,}"
+        has = f"shape = {sensor['shape']}" if "shape" in sensor else f"size = {axons}"
+        remedy = f"leave size and shape of its only input out, or write {has}"
+        raise ConfigError(text, key="model.inputs", value=model.axons, remedy=remedy)
+    return Network.from_model(model, learning=learn.enabled, rate_tau_ms=learn.rate_tau_ms, rate_floor=learn.rate_floor)
+
+
+def _refuse_unused(config: Config) -> None:
+    """Raise `ConfigError` for a key that was set and means nothing beside a model."""
+    for section, names in UNUSED.items():
+        mine, plain = getattr(config, section), getattr(Config(), section)
+        for name in names:
+            if getattr(mine, name) != getattr(plain, name):
+                text = f"{section}.{name} is not used beside a model, which has its own"
+                remedy = "set it in the model, or leave the section model out"
+                raise ConfigError(text, key=f"{section}.{name}", value=getattr(mine, name), remedy=remedy)
+
+
+def model_of(tables: Mapping[str, Any], sensor: Mapping[str, Any]) -> Model:
+    """Return the model of tables; its only input, where it says nothing, has the size or shape of ``sensor``."""
+    from spikestream.model import Model
+
+    inputs = tables.get("inputs")
+    if isinstance(inputs, Mapping) and len(inputs) == 1:
+        ((name, table),) = inputs.items()
+        if isinstance(table, Mapping) and not table.keys() & {"size", "shape"}:
+            tables = {**tables, "inputs": {name: {**table, **sensor}}}
+    return Model.from_tables(tables)
+
+
+def tick_us_of(config: Config) -> int:
+    """Return the length of a tick of the network, µs."""
+    tick_us = config.model.get("tick_us", 1_000) if config.model else config.network.tick_us
+    return tick_us if isinstance(tick_us, int) else 1_000
+
+
+def _with_sensor(config: Config, size: tuple[int, int] | None, samplerate_hz: int) -> Config:
+    """Return the configuration with what the sensor knows of itself, where it does not say otherwise."""
+    if samplerate_hz:
+        return with_value(config, "sensor", samplerate_hz=samplerate_hz)
+    if size is not None and not config.sensor.size:
+        return with_value(config, "sensor", size=f"{size[0]}x{size[1]}", samplerate_hz=0)
+    return config
+
+
+def _seeing(config: Config) -> tuple[dict[str, Stage], int]:
+    """Return the stages that make spikes of events, and their axons."""
+    from spikestream.stages.address import Address
+    from spikestream.stages.filters import Filters
+    from spikestream.units import pixels
+
+    filters = Filters(config.filter, pixels(config.sensor.size) if config.sensor.size else None)
+    address = Address(filters.size)
+    return {"filter": filters, "address": address}, address.axons
+
+
+def _hearing(config: Config) -> tuple[dict[str, Stage], int]:
+    """Return the stage that makes spikes of sound, and its axons."""
+    if config.filter != Config().filter:
+        raise ConfigError("filters are for events, and this is sound", key="filter", value=config.filter)
+    ear = ear_of(config)
+    return {"hear": ear}, ear.axons
+
+
+def ear_of(config: Config) -> Any:
+    """Return a new ear as the configuration asks for, which has heard nothing; raises `ConfigError`."""
+    from spikestream.stages.sound import make_ear
+
+    plain, options = HearConfig(), dataclasses.asdict(config.hear)
+    name, bands = options.pop("stage"), options.pop("bands")
+    # What nobody asked for is left to the ear: it may lack it, or have another default.
+    changed = {key: value for key, value in options.items() if value != getattr(plain, key)}
+    return make_ear(name, config.sensor.samplerate_hz, {"bands": bands, **changed})
