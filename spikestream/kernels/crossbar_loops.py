@@ -14,7 +14,7 @@ from numba.cpython.unsafe.numbers import trailing_zeros
 from spikestream.kernels import Array, compiled
 from spikestream.kernels.crossbar_design import CLAMPS, TYPES
 from spikestream.kernels.crossbar_random import draw
-from spikestream.kernels.lif_pair_ahead import fetch
+from spikestream.kernels.prefetch import fetch
 
 NONE = np.uint64(0)
 

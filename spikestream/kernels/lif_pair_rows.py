@@ -27,8 +27,8 @@ from typing import Any
 from numba import njit
 
 from spikestream.kernels import FAST, Array
-from spikestream.kernels.lif_pair_ahead import fetch
 from spikestream.kernels.lif_pair_design import LINE, RING, Coeffs, State
+from spikestream.kernels.prefetch import fetch
 
 MASK = RING - 1
 # Inlined where they are called: a call would hand over some thirty numbers and all arrays with their shapes.
