@@ -20,7 +20,7 @@ from common import finish, table
 
 import spikestream as ss
 from spikestream.batch import no_spikes
-from spikestream.model.placement import Placement
+from spikestream.model.crossbar import CrossbarPlacement
 
 SIDE = 256
 CORES = {1: 20_000, 64: 2_000, 1024: 200, 4096: 60}
@@ -30,11 +30,11 @@ TICK_US = 1_000
 LINE = 64
 
 
-def workload(cores: int, seed: int = 1) -> Placement:
+def workload(cores: int, seed: int = 1) -> CrossbarPlacement:
     """Return the chip that this file's head describes."""
     rng = np.random.default_rng(seed)
     goal = rng.permutation(cores * SIDE).reshape(cores, SIDE)
-    return Placement.of(
+    return CrossbarPlacement.of(
         cores,
         SIDE,
         SIDE,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spikestream.files.stream import read, stream
     from spikestream.files.write import write
     from spikestream.model import Input, Model, Population, Projection, Rule
+    from spikestream.model.crossbar import CrossbarPlacement
     from spikestream.model.placement import Placement
     from spikestream.pipeline import Pipeline
     from spikestream.stages.address import Address
@@ -67,6 +68,7 @@ _HOMES = {
     "spikestream.files.stream": "read stream",
     "spikestream.files.write": "write",
     "spikestream.model": "Input Model Population Projection Rule",
+    "spikestream.model.crossbar": "CrossbarPlacement",
     "spikestream.model.placement": "Placement",
     "spikestream.pipeline": "Pipeline",
     "spikestream.stages.address": "Address",
@@ -93,6 +95,7 @@ __all__ = [
     "CodeReadout",
     "Config",
     "ConfigError",
+    "CrossbarPlacement",
     "Decision",
     "Decisions",
     "DeviceError",

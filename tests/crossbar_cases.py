@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikestream.model.placement import NOWHERE, PIN, TRUENORTH, Placement
+from spikestream.model.crossbar import TRUENORTH, CrossbarPlacement
+from spikestream.model.placement import NOWHERE, PIN
 
 
 def some(rng, low, high, shape, rare=()):
@@ -51,7 +52,7 @@ def random_chip(seed, cores=0, axons=0, neurons=0, law=TRUENORTH, drawn=None):
     given |= {"target_core": target, "target_axon": axis, "outputs": outputs}
     given |= {"inputs": np.stack(rows, axis=1), "input_count": 40}
     odd = {} if exact else {"floor_included": bool(rng.random() < 0.5)}
-    return Placement.of(cores, axons, neurons, law=law, **given, **odd)
+    return CrossbarPlacement.of(cores, axons, neurons, law=law, **given, **odd)
 
 
 def random_input(seed, count, ticks, mean=6.0):

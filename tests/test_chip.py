@@ -15,7 +15,8 @@ from spikestream import checks
 from spikestream.batch import Spikes, cut, no_events, no_spikes
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.files.placements import read_placement, write_placement
-from spikestream.model.placement import PIN, RANC, Placement
+from spikestream.model.crossbar import RANC, CrossbarPlacement
+from spikestream.model.placement import PIN
 from spikestream.stages import chip as chip_stage
 from spikestream.stages.chip import Chip
 
@@ -37,7 +38,7 @@ def rows(out):
 def relay(**given):
     """Return a chip that repeats its one input in the same tick."""
     plain = {"synapses": 1, "weights": 1, "target_core": PIN, "outputs": 1}
-    return Chip(Placement.of(1, 1, 1, **{**plain, **given}))
+    return Chip(CrossbarPlacement.of(1, 1, 1, **{**plain, **given}))
 
 
 PARTS = list(pieces(busy(), [9_999, 10_000, 10_001, 23_456]))
@@ -76,14 +77,14 @@ def test_an_input_is_heard_in_its_own_tick_and_its_delay_later(tick_us, delay):
 def test_one_input_may_have_many_targets_and_one_none():
     given = {"target_core": PIN, "target_axon": [[0], [1]], "outputs": 2, "input_count": 3}
     given["inputs"] = np.array([[0, 0, 0, 0], [0, 1, 0, 2], [2, 0, 0, 0]])
-    chip = Chip(Placement.of(2, 1, 1, synapses=1, weights=1, **given))
+    chip = Chip(CrossbarPlacement.of(2, 1, 1, synapses=1, weights=1, **given))
     out = chip(Spikes(0, 20_000, np.array([0, 5_000, 9_000]), np.array([0, 1, 2], np.int32)))
     assert rows([out]) == [(999, 0), (2_999, 1), (9_999, 0)]
     assert chip.account.taken == 3
 
 
 def test_an_output_spikes_once_in_a_tick_however_many_neurons_drive_it():
-    chip = Chip(Placement.of(1, 1, 9, threshold=0, target_core=PIN, outputs=1))
+    chip = Chip(CrossbarPlacement.of(1, 1, 9, threshold=0, target_core=PIN, outputs=1))
     assert rows([chip(no_spikes(0, 3_000))]) == [(999, 0), (1_999, 0), (2_999, 0)]
 
 
@@ -119,7 +120,7 @@ def test_after_a_very_long_gap_the_chip_has_stood_still(monkeypatch, still):
     # A neuron that counts, and a spike on its way to another for 15 ticks.
     given = {"leak": [[1], [0]], "threshold": [[2**18 - 1], [1]], "synapses": [[[0]], [[1]]], "weights": 1}
     inputs = np.array([[0, 1, 0, 15]])
-    chip = Chip(Placement.of(2, 1, 1, target_core=[[-1], [PIN]], outputs=1, inputs=inputs, **given))
+    chip = Chip(CrossbarPlacement.of(2, 1, 1, target_core=[[-1], [PIN]], outputs=1, inputs=inputs, **given))
     chip(Spikes(0, 1_000, np.array([0]), np.zeros(1, np.int32)))
     assert len(chip.skip(1_000, (4 + still) * 1000)) == 0
     assert chip.v.tolist() == [[4], [0]]
@@ -265,20 +266,20 @@ def test_it_takes_spikes_and_a_placement_only():
     ids=str,
 )
 def test_what_no_chip_can_hold_is_refused(wrong):
-    Placement.of(1, 2, 3)
+    CrossbarPlacement.of(1, 2, 3)
     with pytest.raises(ModelError):
-        Placement.of(1, 2, 3, **wrong)
+        CrossbarPlacement.of(1, 2, 3, **wrong)
 
 
 @pytest.mark.parametrize("size", [(0, 1, 1), (1, 0, 1), (1, 1, 0), (10**9, 1, 1), (1, 10**9, 1), (1, 1, 10**9)])
 def test_sizes_that_cannot_be_are_refused_before_they_take_memory(size):
     with pytest.raises(ModelError):
-        Placement.of(*size)
+        CrossbarPlacement.of(*size)
 
 
 def test_a_placement_belongs_to_itself():
     weights = np.ones((1, 1, 4), int)
-    placement = Placement.of(1, 1, 1, weights=weights)
+    placement = CrossbarPlacement.of(1, 1, 1, weights=weights)
     weights[...] = 7
     assert placement.weights.max() == 1
     with pytest.raises(ValueError, match="read-only"):
@@ -286,7 +287,7 @@ def test_a_placement_belongs_to_itself():
 
 
 def test_a_placement_says_in_a_line_what_it_is():
-    assert repr(LIVELY).startswith("Placement(truenorth/1, 3 cores of 20 axons and 30 neurons, 40 inputs, ")
+    assert repr(LIVELY).startswith("CrossbarPlacement(truenorth/1, 3 cores of 20 axons and 30 neurons, 40 inputs, ")
 
 
 def test_a_placement_survives_its_own_file(tmp_path):

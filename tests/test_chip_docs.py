@@ -9,7 +9,7 @@ import pytest
 from cli import ROOT
 
 from spikestream.kernels.crossbar_random import VERSION
-from spikestream.model.placement import Placement
+from spikestream.model.crossbar import CrossbarPlacement
 from spikestream.stages import chip
 
 TEXT = (ROOT / "docs" / "chip.md").read_text()
@@ -24,7 +24,7 @@ def test_the_python_runs_and_prints_what_the_page_says(capsys):
 OF_THE_MESH = {"law", "grid", "core_xy", "bus_xy", "input_count", "outputs", "digest", "floor_included"}
 
 
-@pytest.mark.parametrize("name", [one.name for one in fields(Placement) if one.name not in OF_THE_MESH])
+@pytest.mark.parametrize("name", [one.name for one in fields(CrossbarPlacement) if one.name not in OF_THE_MESH])
 def test_every_field_is_told(name):
     assert f"`{name}`" in TEXT
 
@@ -32,5 +32,5 @@ def test_every_field_is_told(name):
 def test_numbers_of_the_page_are_those_of_the_code():
     assert VERSION in TEXT
     assert f"{chip.GAP_TICKS:,}" in TEXT
-    for law in Placement.LAWS:
+    for law in CrossbarPlacement.LAWS:
         assert law in TEXT

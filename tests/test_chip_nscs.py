@@ -14,7 +14,8 @@ from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.files.nscs import write_nscs
 from spikestream.files.nscs_spikes import nscs_input, nscs_output, read_nscs_spikes, write_nscs_spikes
 from spikestream.files.placements import read_placement, write_placement
-from spikestream.model.placement import PIN, RANC, Placement, identity
+from spikestream.model.crossbar import RANC, CrossbarPlacement
+from spikestream.model.placement import PIN, identity
 from spikestream.stages.chip import Chip
 
 KIND = {f"{name}{g}": value for g in range(4) for name, value in (("sigma", 1), ("s", 0), ("b", False))}
@@ -87,7 +88,7 @@ def test_random_chips_survive_a_model_file(tmp_path, seed):
     axon = np.where(one.target_core == -1, 0, one.target_axon % 16)
     reset = np.sign(one.reset) * (2 ** np.minimum(np.abs(one.reset), 19) - 1)
     own |= {"core_xy": np.stack([np.zeros(one.cores, int), np.arange(one.cores)], axis=1), "grid": (1, one.cores)}
-    placement = Placement.of(
+    placement = CrossbarPlacement.of(
         one.cores, 16, 16, **own, target_axon=axon, reset=reset, outputs=16, inputs=identity(one.cores, 16, 1)
     )
     write_placement(tmp_path / "model.json", placement, format="nscs")
@@ -109,9 +110,9 @@ def test_random_chips_survive_a_model_file(tmp_path, seed):
 )
 def test_what_nscs_has_no_word_for_is_not_written(tmp_path, wrong, why):
     with pytest.raises(ModelError, match=why):
-        write_nscs(tmp_path / "m.json", Placement.of(1, 8, 8, **{"inputs": identity(1, 8, 1), **wrong}))
+        write_nscs(tmp_path / "m.json", CrossbarPlacement.of(1, 8, 8, **{"inputs": identity(1, 8, 1), **wrong}))
     with pytest.raises(ModelError, match="as many"):
-        write_nscs(tmp_path / "m.json", Placement.of(1, 8, 4, inputs=identity(1, 8, 1)))
+        write_nscs(tmp_path / "m.json", CrossbarPlacement.of(1, 8, 4, inputs=identity(1, 8, 1)))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_a_wrong_spike_file_is_refused(tmp_path, data):
 
 
 def test_spikes_that_fit_nowhere_are_refused(tmp_path):
-    placement = Placement.of(1, 8, 8)
+    placement = CrossbarPlacement.of(1, 8, 8)
     for row in ((0, 1, 0), (0, 0, 8), (0, 0, -1), (0, -32, 0)):
         with pytest.raises(ModelError):
             nscs_input(np.array([row]), placement)

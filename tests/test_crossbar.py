@@ -12,7 +12,8 @@ from crossbar_cases import random_chip, random_input
 
 from spikestream.batch import Spikes, no_spikes
 from spikestream.kernels import crossbar
-from spikestream.model.placement import PIN, RANC, Placement
+from spikestream.model.crossbar import RANC, CrossbarPlacement
+from spikestream.model.placement import PIN
 from spikestream.stages.chip import Chip
 
 
@@ -104,7 +105,7 @@ def test_chips_that_fall_quiet_wake_for_whatever_is_under_way():
 
 def test_more_active_axons_of_a_type_than_a_byte_can_count():
     given = {"axon_type": np.zeros((1, 600), int), "crossbar": np.ones((1, 600, 9), bool), "weights": 100}
-    own = Placement.of(1, 600, 9, law=RANC, threshold=2**30, target_core=PIN, outputs=1, **given)
+    own = CrossbarPlacement.of(1, 600, 9, law=RANC, threshold=2**30, target_core=PIN, outputs=1, **given)
     chip = Chip(own)
     assert fired(chip, [(0, i) for i in range(600)], 1) == []
     assert chip.v.tolist() == [[60_000] * 9]
@@ -120,7 +121,7 @@ def test_more_active_axons_of_a_type_than_a_byte_can_count():
 def test_tonic_neurons_keep_their_published_period_and_phase(alpha, leak, v0, weight, period, first):
     inputs = np.array([[0, 0, 0, 1]])  # the chip's own input delay, a tick
     given = {"threshold": alpha, "leak": leak, "v0": v0, "weights": weight, "synapses": 1, "inputs": inputs}
-    chip = Chip(Placement.of(1, 1, 1, input_count=1, target_core=PIN, outputs=1, **given))
+    chip = Chip(CrossbarPlacement.of(1, 1, 1, input_count=1, target_core=PIN, outputs=1, **given))
     ticks = [tick for tick, _ in fired(chip, [(k, 0) for k in range(100)], 100)]
     # With V0 = 1 the first period is one tick shorter.
     assert ticks == [first + period * k for k in range(len(ticks))]
@@ -130,7 +131,7 @@ def test_tonic_neurons_keep_their_published_period_and_phase(alpha, leak, v0, we
 def lone(count, **given):
     """Return a chip of ``count`` alike neurons that are driven by axon 0, each with an output."""
     plain = {"synapses": 255, "threshold": 2**18 - 1, "floor": 2**18 - 1, "target_core": PIN, "outputs": count}
-    return Chip(Placement.of(1, 1, count, **{**plain, "target_axon": np.arange(count)[None], **given}))
+    return Chip(CrossbarPlacement.of(1, 1, count, **{**plain, "target_axon": np.arange(count)[None], **given}))
 
 
 # Closed forms. A draw of 8 bits is at most |s| in (|s| + 1) of 256 cases; mean and variance of n of them are a
@@ -171,7 +172,7 @@ def test_a_random_threshold_is_crossed_as_often_as_its_law_says(bits):
 
 def test_draws_of_neurons_ticks_cores_and_uses_are_not_the_same():
     given = {"weights": 127, "random_weights": True, "leak": 127, "random_leak": True}
-    both = Chip(Placement.of(2, 1, N, synapses=255, threshold=2**18 - 1, floor=2**18 - 1, seed=1, **given))
+    both = Chip(CrossbarPlacement.of(2, 1, N, synapses=255, threshold=2**18 - 1, floor=2**18 - 1, seed=1, **given))
     first = both.v
     steps = []
     for k in range(40):
@@ -199,7 +200,9 @@ def test_draws_do_not_depend_on_how_time_is_cut():
 def test_the_kernel_is_compiled_once_whatever_a_chip_looks_like():
     for seed in range(3):  # one of them with a single input target, which is a view of what may not be written to
         inputs = np.array([[0, 0, 0, 1]])
-        chip = Chip(random_chip(seed, law=RANC) if seed else Placement.of(1, 1, 1, inputs=inputs, input_count=1))
+        chip = Chip(
+            random_chip(seed, law=RANC) if seed else CrossbarPlacement.of(1, 1, 1, inputs=inputs, input_count=1)
+        )
         fired(chip, random_input(seed, chip.placement.input_count, 3), 3)
     assert len(crossbar.run.signatures) == 1
 
@@ -209,7 +212,7 @@ def test_an_hour_of_ticks_neither_drifts_nor_overflows():
     weights = np.array([[[3, 0, 0, 0], [255, 0, 0, 0], [-255, 0, 0, 0], [1, 0, 0, 0]]])
     own = {"weights": weights, "leak": np.array([[-1, 255, -255, 0]]), "synapses": 15}
     own |= {"threshold": np.array([[10, 2**18 - 1, 1, 3]]), "floor": 2**18 - 1, "reset_mode": np.array([[0, 2, 0, 1]])}
-    chip = Chip(Placement.of(1, 1, 4, target_core=PIN, target_axon=np.arange(4)[None], outputs=4, **own))
+    chip = Chip(CrossbarPlacement.of(1, 1, 4, target_core=PIN, target_axon=np.arange(4)[None], outputs=4, **own))
     t = np.arange(ticks, dtype=np.int64) * 1000
     out = chip(Spikes(0, ticks * 1000, t, np.zeros(ticks, np.int32)))
     counts = np.bincount(out.axon, minlength=4)
@@ -223,7 +226,7 @@ def test_an_hour_of_ticks_neither_drifts_nor_overflows():
 
 
 def test_a_quiet_chip_jumps_to_its_next_input():
-    chip = Chip(Placement.of(2, 1, 1, weights=1, synapses=1, target_core=PIN, outputs=1))
+    chip = Chip(CrossbarPlacement.of(2, 1, 1, weights=1, synapses=1, target_core=PIN, outputs=1))
     late = 10**15  # a walk over these ticks would take for ever
     assert fired(chip, [(3, 0), (late, 1)], late + 1) == [(3, 0), (late, 0)]
     assert len(chip(no_spikes(chip.state()["next"] * 1000, 10**18))) == 0

@@ -16,13 +16,13 @@ from spikestream.errors import ModelError
 from spikestream.files.placements import read_placement, write_placement
 from spikestream.files.ranc import read_packets, write_ranc
 from spikestream.files.ranc_mem import write_ranc_mem
-from spikestream.model.placement import RANC, Placement
+from spikestream.model.crossbar import RANC, CrossbarPlacement
 from spikestream.stages.chip import Chip
 
 
 def same(a, b, but=()):
     """Return whether two placements hold the same."""
-    names = [one.name for one in fields(Placement) if one.init and one.name not in but]
+    names = [one.name for one in fields(CrossbarPlacement) if one.init and one.name not in but]
     return [name for name in names if not np.array_equal(getattr(a, name), getattr(b, name))] == []
 
 
@@ -99,7 +99,7 @@ def test_recorded_networks_survive_every_file(data, tmp_path, name, kind):
 def test_random_chips_and_their_packets_survive_a_file(tmp_path, seed):
     one = random_chip(seed, law=RANC)
     own = {f.name: getattr(one, f.name) for f in fields(one) if f.init and f.name not in ("inputs", "input_count")}
-    placement = Placement.of(one.cores, one.axons, one.neurons, **own)
+    placement = CrossbarPlacement.of(one.cores, one.axons, one.neurons, **own)
     rng = np.random.default_rng(seed)
     t = np.sort(rng.integers(0, 30_000, 50))
     spikes = Spikes(0, 30_000, t, rng.integers(0, placement.input_count, 50).astype(np.int32))
@@ -118,7 +118,7 @@ def test_random_chips_and_their_packets_survive_a_file(tmp_path, seed):
 def tiny(**given):
     """Return a chip of one core, 4 axons and 3 neurons beside its outputs."""
     plain = {"grid": (2, 1), "core_xy": [[0, 0]], "bus_xy": (1, 0), "outputs": 4, "threshold": 1, "law": RANC}
-    return Placement.of(1, 4, 3, **{**plain, **given})
+    return CrossbarPlacement.of(1, 4, 3, **{**plain, **given})
 
 
 def test_a_memory_image_holds_its_bits_where_the_hardware_looks(tmp_path):

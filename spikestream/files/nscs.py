@@ -18,7 +18,8 @@ from spikestream.batch import Array
 from spikestream.errors import ModelError
 from spikestream.files.atomic import replacing
 from spikestream.files.chipjson import Table, read_json
-from spikestream.model.placement import NOWHERE, PIN, TRUENORTH, Placement, identity, unpacked
+from spikestream.model.crossbar import TRUENORTH, CrossbarPlacement, unpacked
+from spikestream.model.placement import NOWHERE, PIN, identity
 
 COLUMN = 64
 OUTSIDE, NONE = -32, -1
@@ -28,12 +29,12 @@ NUMBERS = {"threshold": ("alpha", 2**18 - 1), "floor": ("beta", 2**18 - 1), "thr
 NUMBERS |= {"reset_mode": ("gamma", 2)}
 
 
-def read_nscs(path: str | os.PathLike[str]) -> Placement:
+def read_nscs(path: str | os.PathLike[str]) -> CrossbarPlacement:
     """Return the network of a model file; raises `ModelError`."""
     return from_nscs(read_json(path), os.fspath(path))
 
 
-def from_nscs(tables: Any, where: str = "model") -> Placement:
+def from_nscs(tables: Any, where: str = "model") -> CrossbarPlacement:
     """Return the network of a model whose ``core`` values are in a list; raises `ModelError`."""
     given = Table(where, tables)
     kinds = {one.get("name"): _kind(one) for one in _tables(given, "neuronTypes")}
@@ -54,7 +55,7 @@ def from_nscs(tables: Any, where: str = "model") -> Placement:
     place = np.array([(one // COLUMN, one % COLUMN) for one in ids])
     odd: dict[str, Any] = {"core_xy": place, "grid": place.max(axis=0) + 1, "outputs": outputs}
     inputs = identity(len(cores), size, 1)
-    return Placement.of(len(cores), size, size, law=TRUENORTH, inputs=inputs, **odd, **made)
+    return CrossbarPlacement.of(len(cores), size, size, law=TRUENORTH, inputs=inputs, **odd, **made)
 
 
 def _tables(given: Table, key: str) -> list[Table]:
@@ -121,7 +122,7 @@ def _row(row: Table, size: int) -> tuple[int, Array]:
     return int(kind[1]), np.unpackbits(np.frombuffer(packed, np.uint8), count=size).astype(bool)
 
 
-def write_nscs(path: str | os.PathLike[str], placement: Placement) -> None:
+def write_nscs(path: str | os.PathLike[str], placement: CrossbarPlacement) -> None:
     """Write a network as a model file; raises `ModelError` for what NSCS has no word for."""
     _check(placement)
     names: dict[str, str] = {}
@@ -136,7 +137,7 @@ def write_nscs(path: str | os.PathLike[str], placement: Placement) -> None:
         temporary.write_text(f"{{\n{text}\n}}\n")
 
 
-def _check(p: Placement) -> None:
+def _check(p: CrossbarPlacement) -> None:
     r = np.abs(p.reset.astype(np.int64))
     wrong = {
         f"its law is '{p.law}'": p.law != TRUENORTH,
@@ -153,7 +154,7 @@ def _check(p: Placement) -> None:
             raise ModelError(f"NSCS cannot run this chip: {why}")
 
 
-def _core(p: Placement, c: int, names: dict[str, str]) -> dict[str, Any]:
+def _core(p: CrossbarPlacement, c: int, names: dict[str, str]) -> dict[str, Any]:
     """Return one core; what types of neurons it has is added to ``names`` by their JSON."""
     numbers = [int(x) * COLUMN + int(y) for x, y in p.core_xy.tolist()]
     to = {**dict(enumerate(numbers)), NOWHERE: NONE, PIN: OUTSIDE}
@@ -173,7 +174,7 @@ def _core(p: Placement, c: int, names: dict[str, str]) -> dict[str, Any]:
     return {**head, "neurons": neurons, "crossbar": {"rows": rows}}
 
 
-def _words(p: Placement, c: int, j: int) -> dict[str, int | bool]:
+def _words(p: CrossbarPlacement, c: int, j: int) -> dict[str, int | bool]:
     """Return a neuron's parameters by NSCS' names."""
     s, b, leak, r = p.weights[c, j].tolist(), p.random_weights[c, j].tolist(), int(p.leak[c, j]), int(p.reset[c, j])
     made: dict[str, int | bool] = {f"sigma{g}": -1 if s[g] < 0 else 1 for g in range(4)}

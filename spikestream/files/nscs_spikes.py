@@ -17,7 +17,7 @@ from spikestream.errors import ConfigError, ModelError
 from spikestream.files.atomic import replacing
 from spikestream.files.chipjson import Table, parse, read_bytes
 from spikestream.files.nscs import COLUMN, OUTSIDE
-from spikestream.model.placement import Placement
+from spikestream.model.crossbar import CrossbarPlacement
 
 MARK = b"\xff"
 COLUMNS = {"RAWI3": (3, [0, 1, 2]), "RAWO6": (6, [0, 3, 4])}
@@ -72,7 +72,7 @@ def write_nscs_spikes(path: str | os.PathLike[str], rows: Array, *, encoding: st
         temporary.write_bytes(data)
 
 
-def nscs_input(rows: Array, placement: Placement, *, tick_us: int = 1000) -> Spikes:
+def nscs_input(rows: Array, placement: CrossbarPlacement, *, tick_us: int = 1000) -> Spikes:
     """Return rows (n, 3) of input as spikes of a chip whose inputs are its axons; raises `ModelError`."""
     at = {int(x) * COLUMN + int(y): number for number, (x, y) in enumerate(placement.core_xy.tolist())}
     table = np.asarray(rows, np.int64).reshape(-1, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import fields
@@ -17,10 +18,12 @@ from spikestream.files.nscs import from_nscs, write_nscs
 from spikestream.files.ranc import from_ranc, write_ranc
 from spikestream.files.ranc_mem import read_ranc_mem, write_ranc_mem
 from spikestream.files.regular import open_regular
+from spikestream.model.crossbar import CrossbarPlacement
 from spikestream.model.placement import Placement
 
-FORMAT = "spikestream placement 1"
-WRITERS: dict[str, Callable[[str | os.PathLike[str], Placement], None]] = {
+KINDS: dict[str, type[Any]] = {"spikestream placement 2": CrossbarPlacement}
+"""What a file of ours says it is, and what it then holds."""
+WRITERS: dict[str, Callable[[str | os.PathLike[str], CrossbarPlacement], None]] = {
     "ranc": write_ranc,
     "ranc-mem": write_ranc_mem,
     "nscs": write_nscs,
@@ -54,14 +57,29 @@ def write_placement(path: str | os.PathLike[str], placement: Placement, *, forma
     Raises `ModelError` where a format cannot, `ConfigError` for one that is not known.
     """
     if format in WRITERS:
+        if not isinstance(placement, CrossbarPlacement):
+            raise ModelError(f"{format} holds crossbar cores, not a {type(placement).__name__}", remedy="format='npz'")
         WRITERS[format](path, placement)
     elif format == "npz":
-        own = {one.name: np.asarray(getattr(placement, one.name)) for one in fields(placement) if one.init}
+        kind = _kind_of(placement)
+        own = {name: np.asarray(getattr(placement, name)) for name in _names(KINDS[kind])}
+        own["notes"] = np.array(json.dumps(placement.notes))
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, format=np.array(FORMAT), **own)  # type: ignore[arg-type]
+            np.savez(file, format=np.array(kind), **own)  # type: ignore[arg-type]
     else:
         allowed = ", ".join(["npz", *WRITERS])
         raise ConfigError(f"unknown format '{format}'", key="format", value=format, allowed=allowed)
+
+
+def _kind_of(placement: Placement) -> str:
+    for kind, own in KINDS.items():
+        if isinstance(placement, own):
+            return kind
+    raise ModelError(f"a {type(placement).__name__} is no placement that can be written")
+
+
+def _names(kind: type[Any]) -> list[str]:
+    return [one.name for one in fields(kind) if one.init]
 
 
 def _read_own(name: str) -> Placement:
@@ -72,11 +90,14 @@ def _read_own(name: str) -> Placement:
             found = {key: packed[key] for key in packed.files}
     except Exception as error:  # zipfile and numpy know no end of ways to trip over a damaged byte
         raise ModelError(f"{name} is no placement, or is damaged") from error
-    if str(found.pop("format", "")) != FORMAT or set(found) != {one.name for one in fields(Placement) if one.init}:
+    kind = KINDS.get(str(found.pop("format", "")))
+    if kind is None or set(found) != set(_names(kind)):
         raise ModelError(f"{name} is no placement of this version")
     try:
-        return Placement(**{key: _plain(value) for key, value in found.items()})
-    except (TypeError, ValueError) as error:
+        notes = json.loads(str(found.pop("notes")))
+        made: Placement = kind(notes=notes, **{key: _plain(value) for key, value in found.items()})
+        return made
+    except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"{name} is no placement, or is damaged: {error}") from error
 
 

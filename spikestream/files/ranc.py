@@ -19,7 +19,8 @@ from spikestream.batch import Array, Spikes
 from spikestream.errors import ModelError
 from spikestream.files.atomic import replacing
 from spikestream.files.chipjson import Table, read_json, sibling, wholes
-from spikestream.model.placement import MOST_PINS, NOWHERE, PIN, RANC, Placement
+from spikestream.model.crossbar import RANC, CrossbarPlacement
+from spikestream.model.placement import MOST_PINS, NOWHERE, PIN
 
 WIDE = 2**31 - 2
 SIDE, MOST = 4_096, 16_384
@@ -34,7 +35,7 @@ PARAMETERS = {
 }
 
 
-def read_ranc(path: str | os.PathLike[str]) -> Placement:
+def read_ranc(path: str | os.PathLike[str]) -> CrossbarPlacement:
     """Return the network of an ``input.json``; ``config.json`` in its folder, if there, gives sizes and reset type.
 
     Raises `ModelError`.
@@ -43,7 +44,7 @@ def read_ranc(path: str | os.PathLike[str]) -> Placement:
     return from_ranc(read_json(path), read_json(beside) if beside else {}, os.fspath(path))
 
 
-def from_ranc(tables: Any, config: Any, where: str = "input") -> Placement:
+def from_ranc(tables: Any, config: Any, where: str = "input") -> CrossbarPlacement:
     """Return the network of an input of RANC's simulator with its configuration; raises `ModelError`."""
     given, sizes = Table(where, tables), Table("config", config)
     cores = [Table(name, one) for name, one in given.rows("cores", MOST)]
@@ -73,7 +74,7 @@ def from_ranc(tables: Any, config: Any, where: str = "input") -> Placement:
         "grid": grid,
         "bus_xy": bus_xy,
     }
-    return Placement.of(len(cores), axons, neurons, law=RANC, core_xy=places, outputs=outputs, **odd, **made)
+    return CrossbarPlacement.of(len(cores), axons, neurons, law=RANC, core_xy=places, outputs=outputs, **odd, **made)
 
 
 def _length(core: Table, key: str) -> int:
@@ -116,7 +117,7 @@ def _target(own: Table, place: Array, grid: tuple[int, ...], at: Mapping[Any, in
     return at.get((x, y), NOWHERE)
 
 
-def read_packets(path: str | os.PathLike[str], placement: Placement, *, tick_us: int = 1000) -> Spikes:
+def read_packets(path: str | os.PathLike[str], placement: CrossbarPlacement, *, tick_us: int = 1000) -> Spikes:
     """Return the packets of an ``input.json`` as spikes of the placement's inputs; raises `ModelError`.
 
     Packets to places without a core do nothing in RANC, and are left out.
@@ -140,7 +141,7 @@ def read_packets(path: str | os.PathLike[str], placement: Placement, *, tick_us:
 
 
 def write_ranc(
-    path: str | os.PathLike[str], placement: Placement, spikes: Spikes | None = None, *, tick_us: int = 1000
+    path: str | os.PathLike[str], placement: CrossbarPlacement, spikes: Spikes | None = None, *, tick_us: int = 1000
 ) -> None:
     """Write a network as ``path`` with ``config.json`` beside it, with ``spikes`` of its inputs as packets.
 
@@ -160,20 +161,20 @@ def write_ranc(
             temporary.write_text(json.dumps(value))
 
 
-def _check(p: Placement) -> None:
+def _check(p: CrossbarPlacement) -> None:
     if p.law != RANC:
         raise ModelError(f"RANC cannot run a chip of law '{p.law}'")
-    plain = Placement.of(p.cores, p.axons, p.neurons, law=RANC).inputs
+    plain = CrossbarPlacement.of(p.cores, p.axons, p.neurons, law=RANC).inputs
     if not np.array_equal(p.inputs, plain):
         raise ModelError("RANC's packets name axons: inputs that are not one axon each cannot be written")
 
 
-def bus_of(p: Placement, grid: tuple[int, int]) -> tuple[int, int]:
+def bus_of(p: CrossbarPlacement, grid: tuple[int, int]) -> tuple[int, int]:
     """Return where the outputs sit, or some place for a chip that has none."""
     return p.bus_xy if p.bus_xy != (-1, -1) else (grid[0] - 1, grid[1] - 1)
 
 
-def offsets_of(p: Placement) -> tuple[Array, tuple[int, int]]:
+def offsets_of(p: CrossbarPlacement) -> tuple[Array, tuple[int, int]]:
     """Return the offsets (C, N, 2) that lead to each target, and the mesh, larger by a row where it had no room."""
     columns, rows = p.grid
     taken = {*map(tuple, p.core_xy.tolist()), p.bus_xy}
@@ -187,7 +188,7 @@ def offsets_of(p: Placement) -> tuple[Array, tuple[int, int]]:
     return places[to] - p.core_xy[:, None], (columns, rows)
 
 
-def _core(p: Placement, c: int, offsets: Array) -> dict[str, Any]:
+def _core(p: CrossbarPlacement, c: int, offsets: Array) -> dict[str, Any]:
     names = {theirs: getattr(p, ours)[c].tolist() for ours, theirs in PARAMETERS.items()}
     columns: dict[str, list[Any]] = {
         **names,
@@ -203,7 +204,7 @@ def _core(p: Placement, c: int, offsets: Array) -> dict[str, Any]:
     return {"axons": p.axon_type[c].tolist(), "neurons": neurons, "connections": bits.T.tolist(), "coordinates": place}
 
 
-def _packets(p: Placement, spikes: Spikes | None, tick_us: int) -> list[list[dict[str, Any]]]:
+def _packets(p: CrossbarPlacement, spikes: Spikes | None, tick_us: int) -> list[list[dict[str, Any]]]:
     if spikes is None:
         return []
     first, stop = spikes.start // tick_us, -(-spikes.stop // tick_us)

@@ -22,14 +22,15 @@ from spikestream.errors import ModelError
 from spikestream.files.atomic import replacing
 from spikestream.files.chipjson import Table, read_bytes, read_json
 from spikestream.files.ranc import bus_of, from_ranc, offsets_of
-from spikestream.model.placement import NOWHERE, RANC, Placement, unpacked
+from spikestream.model.crossbar import RANC, CrossbarPlacement, unpacked
+from spikestream.model.placement import NOWHERE
 
 WIDTH, DELAY = 9, 4
 NUMBERS = ("v0", "reset", "w0", "w1", "w2", "w3", "leak", "threshold", "negative")
 SIDE = 4_096
 
 
-def read_ranc_mem(folder: str | os.PathLike[str]) -> Placement:
+def read_ranc_mem(folder: str | os.PathLike[str]) -> CrossbarPlacement:
     """Return the network of a folder of memory images with its ``config.json``; raises `ModelError`."""
     place = Path(folder)
     config = read_json(place / "config.json")
@@ -94,7 +95,7 @@ def _number(bits: Array, signed: bool) -> list[int]:
     return numbers
 
 
-def write_ranc_mem(folder: str | os.PathLike[str], placement: Placement) -> None:
+def write_ranc_mem(folder: str | os.PathLike[str], placement: CrossbarPlacement) -> None:
     """Write a network as memory images, for the cores there are, with ``config.json``; the folder must exist.
 
     Raises `ModelError` where a number does not fit its bits.
@@ -118,7 +119,7 @@ def write_ranc_mem(folder: str | os.PathLike[str], placement: Placement) -> None
         temporary.write_text(json.dumps({**config, "output_bus": bus}))
 
 
-def _line(p: Placement, c: int, j: int, connected: Array, offset: list[int]) -> str:
+def _line(p: CrossbarPlacement, c: int, j: int, connected: Array, offset: list[int]) -> str:
     bits = "".join("1" if one else "0" for one in connected[::-1])
     numbers = [p.v0[c, j], p.reset[c, j], *p.weights[c, j], p.leak[c, j], p.threshold[c, j], -int(p.floor[c, j])]
     text = bits + "".join(_signed(int(one)) for one in numbers) + str(int(p.reset_mode[c, j]))

@@ -1,153 +1,55 @@
-"""What a chip of crossbar cores holds: every core's synapses and neurons, where spikes go, and what stands outside.
+"""What a placement of any chip has: cores on a mesh, inputs from outside, outputs, a law, and what the compiler noted.
 
-The letters beside each field are the ones of Cassidy et al. (IJCNN 2013), which docs/chip.md follows. All arrays are
-checked against the widths of the chip and belong to the placement: they cannot be written to.
+`crossbar` and `loihi` are the kinds there are. All arrays of a placement are checked and cannot be written to.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, TypeAlias
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikestream.errors import ModelError, nearest
+from spikestream.errors import ModelError
 
 Array: TypeAlias = NDArray[Any]
 
-TRUENORTH, RANC = "truenorth/1", "ranc/1"
 NOWHERE, PIN = -1, -2
 """Targets that are no core: nothing, and an output of the chip."""
 MOST_CORES, MOST_SIDE, MOST_PINS = 16_384, 4_096, 1 << 20
-_WIDE = (-(2**31) + 2, 2**31 - 2)
-
-_NEURONS: dict[str, tuple[str, int, tuple[int, int], tuple[int, int]]] = {
-    # name: type, default, range on a TrueNorth, range in RANC
-    "leak": ("i2", 0, (-255, 255), (-32_768, 32_767)),
-    "random_leak": ("?", 0, (0, 1), (0, 0)),
-    "leak_reversal": ("?", 0, (0, 1), (0, 0)),
-    "threshold": ("i4", 1, (0, 2**18 - 1), _WIDE),
-    "threshold_bits": ("u1", 0, (0, 18), (0, 0)),
-    "floor": ("i4", 0, (0, 2**18 - 1), _WIDE),
-    "floor_clamps": ("?", 0, (0, 1), (0, 0)),
-    "reset": ("i4", 0, (-(2**19) + 1, 2**19 - 1), _WIDE),
-    "reset_mode": ("u1", 0, (0, 2), (0, 1)),
-    "v0": ("i4", 0, (-(2**19), 2**19 - 1), _WIDE),
-    "target_core": ("i4", NOWHERE, (PIN, MOST_CORES - 1), (PIN, MOST_CORES - 1)),
-    "target_axon": ("i4", 0, (0, MOST_PINS - 1), (0, MOST_PINS - 1)),
-    "delay": ("u1", 1, (1, 15), (1, 15)),
-}
-_WEIGHTS = {"weights": ("i2", (-255, 255), (-32_768, 32_767)), "random_weights": ("?", (0, 1), (0, 0))}
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Placement:
-    """C cores of A axons and N neurons; `Placement.of` fills in what is not given. Raises `ModelError`."""
+class Placement(ABC):
+    """What a chip holds, whichever chip; its kinds are dataclasses of what they hold."""
 
-    law: str  # "truenorth/1" or "ranc/1": docs/chip.md
-    floor_included: bool  # V equal to -beta counts as below it; RANC only
+    __slots__ = ()
+
+    law: str  # by which it runs, with a version
     grid: tuple[int, int]  # columns and rows of the mesh
     core_xy: Array  # (C, 2) int32, where each core sits
-    bus_xy: tuple[int, int]  # where the outputs sit on the mesh, (-1, -1) for nowhere
-    axon_type: Array  # (C, A) uint8, 0..3 (G)
-    synapses: Array  # (C, A, ceil(N/8)) uint8, a bit a neuron, the first in the lowest (W)
-    weights: Array  # (C, N, 4) int16, by axon type (s)
-    random_weights: Array  # (C, N, 4) bool (b)
-    leak: Array  # (C, N) int16, added every tick (lambda)
-    random_leak: Array  # (C, N) bool (c)
-    leak_reversal: Array  # (C, N) bool, the leak goes with the sign of V (eps)
-    threshold: Array  # (C, N) int32 (alpha)
-    threshold_bits: Array  # (C, N) uint8, of the number added to it by chance (TM)
-    floor: Array  # (C, N) int32: the negative threshold is minus this (beta)
-    floor_clamps: Array  # (C, N) bool (kappa)
-    reset: Array  # (C, N) int32 (R)
-    reset_mode: Array  # (C, N) uint8: 0 to R, 1 less the threshold, 2 not at all (gamma)
-    v0: Array  # (C, N) int32, V before the first tick
-    target_core: Array  # (C, N) int32: a core, NOWHERE, or PIN
-    target_axon: Array  # (C, N) int32: the axon there, or the number of the output
-    delay: Array  # (C, N) uint8, ticks
-    seed: Array  # (C,) uint32, of what is drawn
     inputs: Array  # (k, 4) int32: input, core, axon, delay in ticks, by input; an input may have several targets
     input_count: int  # inputs are numbered 0 .. input_count - 1
     outputs: int  # outputs are numbered 0 .. outputs - 1
-    digest: Array = field(init=False)  # (32,) uint8: SHA-256 of all of the above
-
-    LAWS: ClassVar[tuple[str, ...]] = (TRUENORTH, RANC)
-
-    def __repr__(self) -> str:
-        size = f"{self.cores} cores of {self.axons} axons and {self.neurons} neurons"
-        return f"Placement({self.law}, {size}, {self.input_count} inputs, {self.outputs} outputs)"
+    notes: Mapping[str, Any]  # JSON values that whoever made it wants remembered; no part of what it is
+    digest: Array  # (32,) uint8: SHA-256 of all but the notes
 
     @property
     def cores(self) -> int:
         """Return the number of cores."""
-        return len(self.axon_type)
+        return len(self.core_xy)
 
-    @property
-    def axons(self) -> int:
-        """Return the number of axons of a core."""
-        return int(self.axon_type.shape[1])
+    @abstractmethod
+    def usage(self) -> dict[str, int]:
+        """Return how much of the chip is used: axons, neurons, synapses."""
 
-    @property
-    def neurons(self) -> int:
-        """Return the number of neurons of a core."""
-        return int(self.leak.shape[1])
-
-    @classmethod
-    def of(cls, cores: int, axons: int, neurons: int, *, crossbar: Array | None = None, **given: Any) -> Placement:
-        """Return a placement of what is given; ``crossbar`` (C, A, N) of bools may stand for ``synapses``.
-
-        Without ``inputs``, input ``core · axons + axon`` is that axon, with no delay. Numbers stand for whole arrays.
-        """
-        for name, size, most in (("cores", cores, MOST_CORES), ("axons", axons, MOST_SIDE), ("neurons", neurons, 4096)):
-            if not 1 <= size <= most:
-                raise ModelError(f"a chip of {size} {name} cannot be: 1 to {most:,}")
-        known = [one.name for one in fields(cls) if one.init]
-        for name in given:
-            if name not in known:
-                raise ModelError(f"a placement has no '{name}'", remedy=f"did you mean '{nearest(name, known)}'?")
-        if crossbar is not None:
-            given["synapses"] = np.packbits(np.asarray(crossbar, bool), axis=2, bitorder="little")
-        side = min(cores, 64)
-        across = np.arange(cores)
-        plain: dict[str, Any] = {
-            "law": TRUENORTH,
-            "floor_included": False,
-            "grid": (side, -(-cores // side)),
-            "core_xy": np.stack([across % side, across // side], axis=1),
-            "bus_xy": (-1, -1),
-            "axon_type": 0,
-            "synapses": 0,
-            "weights": 0,
-            "random_weights": 0,
-            "seed": 1,
-            "inputs": identity(cores, axons, 0),
-            "input_count": cores * axons,
-            "outputs": 0,
-            **{name: row[1] for name, row in _NEURONS.items()},
-            **given,
-        }
-        shapes = {"axon_type": (cores, axons), "synapses": (cores, axons, -(-neurons // 8)), "seed": (cores,)}
-        shapes |= dict.fromkeys(_WEIGHTS, (cores, neurons, 4)) | dict.fromkeys(_NEURONS, (cores, neurons))
-        for name, shape in shapes.items():
-            if np.ndim(plain[name]) == 0:
-                plain[name] = np.full(shape, plain[name])
-        return cls(**plain)
-
-    def __post_init__(self) -> None:
-        if self.law not in self.LAWS:
-            raise ModelError(f"a chip of law '{self.law}' is not known", details=[f"known: {', '.join(self.LAWS)}"])
-        cores, axons, neurons = _sizes(self)
-        for name, kind, shape, low, high in _arrays(self.law, cores, axons, neurons):
-            object.__setattr__(self, name, _checked(name, getattr(self, name), kind, shape, low, high))
-        _check_numbers(self)
-        _check_mesh(self)
-        _check_targets(self)
-        _check_inputs(self)
-        _check_padding(self)
-        object.__setattr__(self, "digest", _frozen(_digest(self)))
+    def report(self) -> dict[str, Any]:
+        """Return what the chip holds as JSON values, and what the compiler noted."""
+        own = {"law": self.law, "cores": self.cores, "grid": list(self.grid), **self.usage()}
+        return {**own, "inputs": self.input_count, "outputs": self.outputs, **self.notes}
 
 
 def identity(cores: int, axons: int, delay: int) -> Array:
@@ -156,67 +58,45 @@ def identity(cores: int, axons: int, delay: int) -> Array:
     return np.stack([number, number // axons, number % axons, np.full_like(number, delay)], axis=1)
 
 
-def unpacked(placement: Placement) -> Array:
-    """Return the crossbars (C, A, N) as bools."""
-    return np.unpackbits(placement.synapses, axis=2, count=placement.neurons, bitorder="little").astype(bool)
-
-
-def _sizes(p: Placement) -> tuple[int, int, int]:
-    for name in ("axon_type", "leak"):
-        if np.ndim(getattr(p, name)) != 2:
-            raise ModelError(f"{name} of a placement has {np.ndim(getattr(p, name))} dimensions, not 2")
-    (cores, axons), neurons = np.shape(p.axon_type), np.shape(p.leak)[1]
-    if not (1 <= cores <= MOST_CORES and 1 <= axons <= MOST_SIDE and 1 <= neurons <= MOST_SIDE):
-        raise ModelError(f"a chip of {cores} cores, {axons} axons and {neurons} neurons cannot be")
-    return cores, axons, neurons
-
-
-def _arrays(law: str, cores: int, axons: int, neurons: int) -> list[tuple[str, str, tuple[int, ...], int, int]]:
-    """Return name, type, shape, least and most of every array but the inputs."""
-    ranges: dict[str, tuple[str, tuple[int, ...], tuple[int, int]]] = {}
-    for name, row in _NEURONS.items():
-        ranges[name] = row[0], (cores, neurons), row[2] if law == TRUENORTH else row[3]
-    for name, own in _WEIGHTS.items():
-        ranges[name] = own[0], (cores, neurons, 4), own[1] if law == TRUENORTH else own[2]
-    return [
-        *((name, kind, shape, *both) for name, (kind, shape, both) in ranges.items()),
-        ("axon_type", "u1", (cores, axons), 0, 3),
-        ("synapses", "u1", (cores, axons, -(-neurons // 8)), 0, 255),
-        ("seed", "u4", (cores,), 0, 2**32 - 1),
-        ("core_xy", "i4", (cores, 2), 0, MOST_SIDE - 1),
-    ]
-
-
-def _frozen(array: Array) -> Array:
+def frozen(array: Array) -> Array:
+    """Return ``array``, which nobody can write to any more."""
     array.flags.writeable = False
     return array
 
 
-def _checked(name: str, value: Any, kind: str, shape: tuple[int, ...], low: int, high: int) -> Array:
+def checked(name: str, value: Any, kind: str, shape: tuple[int, ...], low: int, high: int) -> Array:
     """Return a copy of the right type; raises `ModelError` for another shape, a fraction, or what does not fit."""
     array = np.asarray(value)
     if array.shape != shape or array.dtype.kind not in "biu":
         raise ModelError(f"{name} of a placement is {array.dtype}{array.shape}, not whole numbers of shape {shape}")
     if array.size and not low <= int(array.min()) <= int(array.max()) <= high:
         raise ModelError(f"{name} is {array.min()} .. {array.max()}, and a chip holds {low:,} .. {high:,}")
-    return _frozen(np.array(array, dtype=kind, order="C"))
+    return frozen(np.array(array, dtype=kind, order="C"))
 
 
-def _check_numbers(p: Placement) -> None:
+def check_counts(p: Placement) -> None:
+    """Raise `ModelError` where a placement has more inputs or outputs than a chip can."""
     for name, high in (("input_count", MOST_CORES * MOST_SIDE), ("outputs", MOST_PINS)):
         value = getattr(p, name)
         if not isinstance(value, int | np.integer) or not 0 <= value <= high:
             raise ModelError(f"{name} of a placement cannot be {value!r}: 0 to {high:,}")
         object.__setattr__(p, name, int(value))
-    if p.floor_included and p.law != RANC:
-        raise ModelError("only RANC counts the floor itself as below it")
-    object.__setattr__(p, "floor_included", bool(p.floor_included))
 
 
-def _check_mesh(p: Placement) -> None:
-    pairs = [tuple(int(side) for side in pair) for pair in (p.grid, p.bus_xy)]
+def check_notes(p: Placement) -> None:
+    """Raise `ModelError` unless the notes are JSON, and put a copy in their place."""
+    try:
+        notes = json.loads(json.dumps(dict(p.notes), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelError(f"the notes of a placement are no JSON: {error}") from error
+    object.__setattr__(p, "notes", notes)
+
+
+def check_mesh(p: Placement, bus_xy: tuple[int, int] = (-1, -1)) -> None:
+    """Raise `ModelError` unless every core, and the bus of the outputs, has a place of its own on the mesh."""
+    pairs = [tuple(int(side) for side in pair) for pair in (p.grid, bus_xy)]
     if any(len(pair) != 2 for pair in pairs) or not all(1 <= side <= MOST_SIDE for side in pairs[0]):
-        raise ModelError(f"a mesh of {p.grid} with outputs at {p.bus_xy} cannot be")
+        raise ModelError(f"a mesh of {p.grid} with outputs at {bus_xy} cannot be")
     places = {tuple(place) for place in p.core_xy.tolist()}
     if len(places) < p.cores or np.any(p.core_xy >= np.array(pairs[0])):
         raise ModelError("two cores sit at one place of the mesh, or one sits outside of it")
@@ -224,38 +104,25 @@ def _check_mesh(p: Placement) -> None:
     if pairs[1] in places or not (inside or pairs[1] == (-1, -1)):
         raise ModelError(f"the outputs cannot sit at {pairs[1]}: a core is there, or nothing of the mesh")
     object.__setattr__(p, "grid", pairs[0])
-    object.__setattr__(p, "bus_xy", pairs[1])
 
 
-def _check_targets(p: Placement) -> None:
-    most = np.where(p.target_core >= 0, p.axons, np.where(p.target_core == PIN, p.outputs, MOST_PINS))
-    if p.target_core.max() >= p.cores or np.any(p.target_axon >= most):
-        raise ModelError("a neuron's target is on no core of the chip, or is no axon or output there")
-
-
-def _check_inputs(p: Placement) -> None:
+def check_inputs(p: Placement, axons: int, delays: int) -> None:
+    """Raise `ModelError` unless all inputs reach an axon (of ``axons`` a core) after 0 to ``delays - 1`` ticks."""
     rows = np.asarray(p.inputs)
     if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "iu":
         raise ModelError(f"inputs of a placement are {rows.dtype}{rows.shape}, not whole numbers of shape (k, 4)")
-    limits = np.array([p.input_count, p.cores, p.axons, 16])
+    limits = np.array([p.input_count, p.cores, axons, delays])
     if np.any((rows < 0) | (rows >= limits)):
-        raise ModelError("an input's target is not on the chip, or its delay is not 0 to 15 ticks")
+        raise ModelError(f"an input's target is not on the chip, or its delay is not 0 to {delays - 1} ticks")
     if np.any(np.diff(rows[:, 0].astype(np.int64)) < 0):
         raise ModelError("inputs of a placement are not in the order of their numbers")
-    object.__setattr__(p, "inputs", _frozen(np.array(rows, dtype=np.int32, order="C")))
+    object.__setattr__(p, "inputs", frozen(np.array(rows, dtype=np.int32, order="C")))
 
 
-def _check_padding(p: Placement) -> None:
-    spare = 8 * p.synapses.shape[2] - p.neurons
-    if spare and np.any(p.synapses[:, :, -1] >> (8 - spare)):
-        raise ModelError("a crossbar has synapses of neurons that do not exist")
-
-
-def _digest(p: Placement) -> Array:
+def digest_of(named: Iterable[tuple[str, Any]]) -> Array:
+    """Return the SHA-256 (32,) uint8 of named values."""
     sha = hashlib.sha256()
-    for one in fields(p):
-        if one.init:
-            value = getattr(p, one.name)
-            sha.update(f"{one.name} {np.shape(value)}\n".encode())
-            sha.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return np.frombuffer(sha.digest(), np.uint8).copy()
+    for name, value in named:
+        sha.update(f"{name} {np.shape(value)}\n".encode())
+        sha.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return frozen(np.frombuffer(sha.digest(), np.uint8).copy())

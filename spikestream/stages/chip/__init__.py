@@ -7,23 +7,23 @@ its delay, and what an output gives in tick k is stamped with its last microseco
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 
 from spikestream.batch import Array, Batch, Spikes, concat, first_at, no_spikes
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
-from spikestream.kernels import crossbar
-from spikestream.model.placement import TRUENORTH, Placement
+from spikestream.model.crossbar import CrossbarPlacement
+from spikestream.model.placement import Placement
 from spikestream.stages.base import Account, State, take_over
+from spikestream.stages.chip.base import Engine
+from spikestream.stages.chip.crossbar import Crossbars
 
 NO_TICK = -(2**62)
 LATEST = 2**62
 """No stamp, µs, and no tick lies beyond."""
 GAP_TICKS = 60_000
 """Of a longer gap only so many ticks are run; then the chip stands still until the gap ends."""
-ROOM = 1 << 16
-"""Output spikes collected before the kernel comes up for air, at least."""
 
 
 class Chip:
@@ -34,32 +34,23 @@ class Chip:
     """
 
     def __init__(self, placement: Placement, *, tick_us: int = 1000) -> None:
-        given: object = placement
-        if not isinstance(given, Placement):
-            text = f"a chip holds a placement, not {type(given).__name__}"
-            raise ConfigError(text, key="placement", allowed="a Placement, or what read_placement returns")
         if tick_us < 1:
             raise ConfigError(f"tick_us = {tick_us} is out of range", key="tick_us", value=tick_us, allowed="1 or more")
         self.placement, self.tick_us = placement, tick_us
         self.account = Account(conserves=False)
-        params = _params(placement)
-        self._coeffs, self._state = crossbar.design(params), crossbar.init(params)
-        self._scratch = crossbar.scratch(params)
-        self._inputs = _by_input(placement)
+        self._engine = _engine(placement)
         self._next = NO_TICK  # the tick that runs next; none before the first batch
         self._held = no_spikes(0, 0)  # input of that tick that has come already
-        room = max(placement.outputs, ROOM if placement.outputs else 1)
-        self._out = np.empty(room, np.int64), np.empty(room, np.int32)
 
     @property
     def v(self) -> Array:
-        """Return a copy of the potentials as they are now, (cores, neurons) int32."""
-        return self._state.v[:, : self.placement.neurons].copy()
+        """Return a copy of the potentials as they are now, of crossbar cores (cores, neurons) int32."""
+        return self._engine.v
 
     def prepare(self) -> None:
         """Load, or on a new machine compile, the kernel, without running a tick."""
         now = 0 if self._next == NO_TICK else self._next
-        self._run(now, now, self._held.t[:0], self._held.axon[:0])
+        self._engine.run((now, now, self.tick_us), self._held.t[:0], self._held.axon[:0])
 
     def __call__(self, batch: Batch) -> Spikes:
         """Run all ticks that end by ``batch.stop`` and return the spikes of the outputs."""
@@ -81,8 +72,7 @@ class Chip:
         parts = self._advance(min(last, self._next + GAP_TICKS))
         still = max(0, last - self._next)
         if still:
-            # A row is named by its tick: what waits keeps its distance to the tick that runs next.
-            self._state.ring[...] = np.roll(self._state.ring, still % self._state.ring.shape[1], axis=1)
+            self._engine.stand_still(still)
             self._next = last
         return self._spikes(start, stop, parts)
 
@@ -93,8 +83,7 @@ class Chip:
             "next": np.int64(self._next),
             "held_t": self._held.t,
             "held_axon": self._held.axon,
-            "v": self._state.v[:, : self.placement.neurons],
-            "ring": self._state.ring,
+            **self._engine.state(),
         }
         return {key: np.array(value) for key, value in own.items()}
 
@@ -108,9 +97,7 @@ class Chip:
         # What it held and what it holds now was handed to it before, or never: the account goes on as it stood.
         self.account.taken += self.account.held - len(self._held)
         self.account.held = len(self._held)
-        self._state.v[:, : self.placement.neurons] = taken["v"]
-        self._state.ring[...] = taken["ring"]
-        self._state.quiet[...] = False  # found out anew by the next tick
+        self._engine.restore(taken)
 
     def _absurd(self, taken: State) -> str:
         """Return what in a state of the right shapes can never have been here, "" where all is well."""
@@ -123,36 +110,25 @@ class Chip:
             return "a time no stream reaches"
         if len(time) and (np.any(time // tick != taken["next"]) or np.any(np.diff(time) < 0)):
             return "waiting spikes out of their tick"
-        if np.any((taken["v"] < self._coeffs.least) | (taken["v"] > self._coeffs.most)):
-            return "potentials of more than 20 bits"
-        spare = 64 * taken["ring"].shape[2] - p.axons
-        if spare and np.any(taken["ring"][:, :, -1] >> np.uint64(64 - spare)):
-            return "spikes under way to axons that do not exist"
-        return ""
+        return self._engine.absurd(taken)
 
-    def _run(self, first: int, stop: int, t: Array, axon: Array) -> tuple[int, int, int]:
-        ticks, room = (first, stop, self.tick_us), self.placement.outputs
-        c, s, b = self._coeffs, self._state, self._scratch
-        made: tuple[int, int, int] = crossbar.run(c, s, b, self._inputs, ticks, t, axon, *self._out, room)
-        return made
-
-    def _advance(self, last: int) -> list[tuple[Array, Array]]:
+    def _advance(self, last: int) -> list[list[Array]]:
         """Run ticks up to ``last`` (not included) and return what their outputs gave."""
         parts = []
         due = first_at(self._held.t, last * self.tick_us)
         t, axon = self._held.t[:due], self._held.axon[:due]
         while self._next < last:
-            self._next, made, heard = self._run(self._next, last, t, axon)
+            self._next, *out, heard = self._engine.run((self._next, last, self.tick_us), t, axon)
             self.account.taken += heard  # as the kernel counted them, not as they were handed to it
             t, axon = t[heard:], axon[heard:]
-            parts.append((self._out[0][:made].copy(), self._out[1][:made].copy()))
+            parts.append(out)
         rest = self._held
         # Copies: the batch is not ours.
         self._held = replace(rest, t=rest.t[due:].copy(), axon=rest.axon[due:].copy())
         self.account.held = len(self._held)
         return parts
 
-    def _spikes(self, start: int, stop: int, parts: list[tuple[Array, Array]]) -> Spikes:
+    def _spikes(self, start: int, stop: int, parts: list[list[Array]]) -> Spikes:
         if not parts:
             return no_spikes(start, stop)
         ticks, pins = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -160,12 +136,9 @@ class Chip:
         return Spikes(start, stop, (ticks + 1) * self.tick_us - 1, pins)
 
 
-def _params(placement: Placement) -> crossbar.Params:
-    own = {one.name: getattr(placement, one.name) for one in fields(crossbar.Params) if one.name != "saturates"}
-    return crossbar.Params(**own, saturates=placement.law == TRUENORTH)
-
-
-def _by_input(placement: Placement) -> tuple[Array, Array]:
-    """Return where the targets of each input begin (inputs + 1,), and the targets (k, 3): core, axon, delay."""
-    first = np.searchsorted(placement.inputs[:, 0], np.arange(placement.input_count + 1))
-    return first.astype(np.int64), np.array(placement.inputs[:, 1:], order="C")
+def _engine(placement: object) -> Engine:
+    """Return what runs a placement of its kind."""
+    if isinstance(placement, CrossbarPlacement):
+        return Crossbars(placement)
+    text = f"a chip holds a placement, not {type(placement).__name__}"
+    raise ConfigError(text, key="placement", allowed="a Placement, or what compile or read_placement returns")
