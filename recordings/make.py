@@ -69,11 +69,11 @@ class Dvs:
                 on = np.floor(moved / self.on).clip(0, STEPS_A_MS)
                 off = np.floor(-moved / self.off).clip(0, STEPS_A_MS)
                 level += on * self.on - off * self.off
-                rows += [self._events(ms, on > step, True) for step in range(STEPS_A_MS)]
-                rows += [self._events(ms, off > step, False) for step in range(STEPS_A_MS)]
+                rows += [self._events(ms, on > step, True) for step in range(int(on.max()))]
+                rows += [self._events(ms, off > step, False) for step in range(int(off.max()))]
             noisy = self.rng.random((SIDE, SIDE)) < NOISE_HZ / 1000
             rows += [self._events(ms, noisy & half, p) for half, p in self._halves()]
-        return np.sort(np.concatenate(rows), order="t", kind="stable")
+        return np.sort(np.concatenate([row for row in rows if len(row)]), order="t", kind="stable")
 
     def _pose(self, shape: str, quarters: int) -> NDArray[np.float64]:
         """Return the shape's lines (n, 2, 2) in pixels, jittered."""
@@ -89,10 +89,11 @@ class Dvs:
         part = leg % 1
         part *= part * (3 - 2 * part)  # bell-shaped speed
         here = PATH_PX[int(leg)] * (1 - part) + PATH_PX[int(leg) + 1] * part
-        px, py = self.x[..., None] - here[0] - lines[:, 0, 0], self.y[..., None] - here[1] - lines[:, 0, 1]
-        dx, dy = (lines[:, 1] - lines[:, 0]).T
+        first = lines[:, 0, :, None, None]  # lines come first: NumPy is quick along the last axis
+        px, py = self.x - here[0] - first[:, 0], self.y - here[1] - first[:, 1]
+        dx, dy = (lines[:, 1] - lines[:, 0]).T[..., None, None]
         along = np.clip((px * dx + py * dy) / (dx**2 + dy**2), 0, 1)
-        distance = np.hypot(px - along * dx, py - along * dy).min(axis=-1)
+        distance = np.hypot(px - along * dx, py - along * dy).min(axis=0)
         return np.log(BACKGROUND + contrast * np.clip(LINE_PX - distance, 0, 1))
 
     def _events(self, ms: int, where: NDArray[np.bool_], p: bool) -> NDArray[np.void]:
