@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spikestream.building import build
     from spikestream.checkpoint import load, save
     from spikestream.client import Client, subscribe
+    from spikestream.compiling import compile
     from spikestream.config import Config, read_config
     from spikestream.errors import (
         ClientError,
@@ -26,12 +27,15 @@ if TYPE_CHECKING:
         SpikestreamError,
     )
     from spikestream.files.info import RecordingInfo, info
+    from spikestream.files.nir import read_nir, write_nir
     from spikestream.files.placements import read_placement, write_placement
     from spikestream.files.sound import SoundInfo, sounds
     from spikestream.files.stream import read, stream
     from spikestream.files.write import write
     from spikestream.model import Input, Model, Population, Projection, Rule
+    from spikestream.model.circuit import Cells, Circuit, Link
     from spikestream.model.crossbar import CrossbarPlacement
+    from spikestream.model.nir import Graph
     from spikestream.model.placement import Placement
     from spikestream.pipeline import Pipeline
     from spikestream.stages.address import Address
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from spikestream.stages.hear import Cochlea
     from spikestream.stages.network import Network
     from spikestream.stages.readout import Readout
+    from spikestream.stages.simulator import Simulator
     from spikestream.wire import Message
 
 _HOMES = {
@@ -58,17 +63,21 @@ _HOMES = {
     "spikestream.checkpoint": "load save",
     "spikestream.client": "Client subscribe",
     "spikestream.building": "build",
+    "spikestream.compiling": "compile",
     "spikestream.config": "Config read_config",
     "spikestream.errors": (
         "ClientError ConfigError DeviceError ModelError PluginError RecordingError SpikestreamError"
     ),
     "spikestream.files.info": "RecordingInfo info",
+    "spikestream.files.nir": "read_nir write_nir",
     "spikestream.files.placements": "read_placement write_placement",
     "spikestream.files.sound": "SoundInfo sounds",
     "spikestream.files.stream": "read stream",
     "spikestream.files.write": "write",
     "spikestream.model": "Input Model Population Projection Rule",
     "spikestream.model.crossbar": "CrossbarPlacement",
+    "spikestream.model.circuit": "Cells Circuit Link",
+    "spikestream.model.nir": "Graph",
     "spikestream.model.placement": "Placement",
     "spikestream.pipeline": "Pipeline",
     "spikestream.stages.address": "Address",
@@ -81,6 +90,7 @@ _HOMES = {
     "spikestream.stages.hear": "Cochlea",
     "spikestream.stages.network": "Network",
     "spikestream.stages.readout": "Readout",
+    "spikestream.stages.simulator": "Simulator",
     "spikestream.wire": "Message",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -88,7 +98,9 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = [
     "Address",
     "Carfac",
+    "Cells",
     "Chip",
+    "Circuit",
     "Client",
     "ClientError",
     "Cochlea",
@@ -102,9 +114,11 @@ __all__ = [
     "Events",
     "Filters",
     "FirstSpikeCode",
+    "Graph",
     "Input",
     "IntervalCode",
     "Label",
+    "Link",
     "Message",
     "Model",
     "ModelError",
@@ -122,6 +136,7 @@ __all__ = [
     "RecordingInfo",
     "Rule",
     "Setting",
+    "Simulator",
     "SlotCode",
     "Sound",
     "SoundInfo",
@@ -130,16 +145,19 @@ __all__ = [
     "Values",
     "Window",
     "build",
+    "compile",
     "info",
     "load",
     "read",
     "read_config",
+    "read_nir",
     "read_placement",
     "save",
     "sounds",
     "stream",
     "subscribe",
     "write",
+    "write_nir",
     "write_placement",
 ]
 

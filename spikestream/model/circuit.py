@@ -7,15 +7,19 @@ turns it into what a chip holds. Order inside step n, cells in the order of `Cir
     current   i' = current_decay i + current_gain x;  y = i', or the old i with ``old_current``;  y = x without
     membrane  v = decay v + gain y + drift, at least ``floor``; reset_to for ``refractory`` steps after a spike
     fire      v > threshold (or v >= threshold, with ``at_threshold``): a spike; with ``several``, floor(v / threshold)
+              of them, at most `MOST_SPIKES`; with ``late_spikes`` they are given in the next step instead
     reset     "value": v = reset_to;  "subtract": v less (threshold - reset_to) for each spike
               with ``late_reset`` that happens in the next step instead, after its membrane line
+              "crossing": v as if it had been reset at the moment it crossed the threshold, y held for the step
 
 Cells that do not spike give v. A link with delay 0 is heard in the same step, so its source comes before its target.
+At first v = v0, i = 0, and nothing is under way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +29,9 @@ from spikestream.errors import ModelError
 
 Array: TypeAlias = NDArray[Any]
 
-RESETS = ("value", "subtract")
+RESETS = ("value", "subtract", "crossing")
+MOST_SPIKES = 1024
+"""Of a cell in a step."""
 MOST_CELLS = 2**24
 MOST_DELAY = 2**16
 _PER_CELL = {  # name: default; None: there is no current
@@ -36,6 +42,7 @@ _PER_CELL = {  # name: default; None: there is no current
     "threshold": np.inf,
     "reset_to": 0.0,
     "floor": -np.inf,
+    "v0": 0.0,
     "refractory": 0,
     "current_decay": None,
     "current_gain": None,
@@ -55,11 +62,13 @@ class Cells:
     threshold: Any = np.inf
     reset_to: Any = 0.0
     floor: Any = -np.inf
+    v0: Any = 0.0
     refractory: Any = 0
     current_decay: Any = None
     current_gain: Any = None
     reset: str = "value"
     late_reset: bool = False
+    late_spikes: bool = False
     old_current: bool = False
     at_threshold: bool = False
     several: bool = False
@@ -89,6 +98,13 @@ class Cells:
         for name, default in _PER_CELL.items():
             if default is not None or getattr(self, name) is not None:
                 object.__setattr__(self, name, _filled(f"{name} of cells '{self.name}'", getattr(self, name), self))
+        if self.several and self.spiking and np.any(self.threshold <= 0):
+            raise ModelError(f"cells '{self.name}' spike floor(v / threshold) times, but not all thresholds are > 0")
+        if self.reset == "crossing" and (
+            self.several or self.late_reset or np.any((self.decay < 0) | (self.decay > 1))
+        ):
+            text = f"cells '{self.name}' cannot be reset at the moment of crossing"
+            raise ModelError(text, details=["that takes a decay of 0 to 1, one spike a step, and no late reset"])
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -149,6 +165,19 @@ class Circuit:
     def output_count(self) -> int:
         """Return how many outputs there are, all together."""
         return sum(self.place(name).size for name in self.outputs)
+
+    @property
+    def digest(self) -> Array:
+        """Return the SHA-256 (32,) uint8 of all there is: circuits of one digest do the same."""
+        total = hashlib.sha256(repr((self.inputs, self.outputs, self.step_us)).encode())
+        parts: tuple[Cells | Link, ...] = (*self.cells, *self.links)
+        for part in parts:
+            for one in fields(part):
+                value = getattr(part, one.name)
+                array = isinstance(value, np.ndarray)
+                total.update(f"{one.name}{value.shape if array else value!r}".encode())
+                total.update(value.tobytes() if array else b"")
+        return np.frombuffer(total.digest(), np.uint8)
 
     def place(self, name: str) -> Cells:
         """Return the cells of a name; raises `ModelError`."""
