@@ -1,14 +1,21 @@
-"""The chip in plain Python integers, neuron by neuron, written from the law of a tick and not from the kernel."""
+"""The chip in plain Python integers, neuron by neuron, written from the law of a tick and not from the kernel.
+
+A set of axons is an integer with a bit for each, so that thousands of chips take seconds.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 
 MASK = 2**64 - 1
 GOLDEN = 0x9E3779B97F4A7C15
 LEAK, THRESHOLD = 1 << 16, (1 << 16) + 1
+NAMES = (
+    "weights random_weights leak random_leak leak_reversal threshold threshold_bits floor floor_clamps reset reset_mode"
+    " target_core target_axon delay"
+)
 
 
 def mix(z):
@@ -17,13 +24,25 @@ def mix(z):
     return z ^ (z >> 31)
 
 
-def number(seed, core, tick, neuron, use):
-    key = mix(mix((seed * 2**32 + core) & MASK) + GOLDEN * tick & MASK)
+def key_of(seed, core, tick):
+    return mix(mix((seed * 2**32 + core) & MASK) + GOLDEN * tick & MASK)
+
+
+def number(key, neuron, use):
     return mix(key + GOLDEN * (neuron * 2**32 + use) & MASK)
 
 
 def sgn(x):
     return (x > 0) - (x < 0)
+
+
+def bits_of(x):
+    return [k for k in range(x.bit_length()) if x >> k & 1]
+
+
+def as_integers(flags):
+    """Return rows of flags as integers, the first flag in the lowest bit."""
+    return [int.from_bytes(row.tobytes(), "little") for row in np.packbits(flags, axis=1, bitorder="little")]
 
 
 class Chip:
@@ -32,85 +51,106 @@ class Chip:
     def __init__(self, placement):
         self.p = p = placement
         self.exact = p.law == "truenorth/1"  # V of 20 bits that saturate; else of 32 that wrap
-        bits = np.unpackbits(p.synapses, axis=2, count=p.neurons, bitorder="little")
-        self.synapses = [[set(np.nonzero(bits[c, :, j])[0].tolist()) for j in range(p.neurons)] for c in range(p.cores)]
-        self.type = p.axon_type.tolist()
-        names = "leak random_leak leak_reversal threshold threshold_bits floor floor_clamps reset reset_mode"
-        columns = {name: getattr(p, name).tolist() for name in f"{names} target_core target_axon delay".split()}
-        self.own = [
-            [{name: rows[c][j] for name, rows in columns.items()} for j in range(p.neurons)] for c in range(p.cores)
-        ]
-        self.s, self.b = p.weights.tolist(), p.random_weights.tolist()
+        bits = np.unpackbits(p.synapses, axis=2, count=p.neurons, bitorder="little").astype(bool)
+        self.own = []
+        for c in range(p.cores):
+            wired = zip(*(as_integers(bits[c].T & (p.axon_type[c] == g)) for g in range(4)), strict=True)
+            self.own.append(list(zip(wired, *(getattr(p, name)[c].tolist() for name in NAMES.split()), strict=True)))
         self.v = p.v0.tolist()
         self.seed = p.seed.tolist()
+        self.xy = p.core_xy.tolist()
         self.targets = {}
         for i, core, axon, delay in p.inputs.tolist():
             self.targets.setdefault(i, []).append((core, axon, delay))
-        self.under_way = set()  # (tick, core, axon)
+        self.under_way = defaultdict(int)  # by tick and core: axons
         self.seen = Counter()  # what has happened, for tests that want everything to
+        self.fired = [0] * p.cores
+        names = "synaptic_operations axon_events neuron_updates spikes hops_x hops_y dropped"
+        self.counters = dict.fromkeys(names.split(), 0)
 
     def tick(self, t, inputs):
         for i in inputs:
-            self.under_way |= {(t + delay, core, axon) for core, axon, delay in self.targets.get(i, ())}
-        pins, sent = set(), set()
+            for core, axon, delay in self.targets.get(i, ()):
+                self.under_way[t + delay, core] |= 1 << axon
+        pins, count = set(), self.counters
         for core in range(self.p.cores):
-            active = {axon for tick, where, axon in self.under_way if (tick, where) == (t, core)}
-            for j in range(self.p.neurons):
-                if self.neuron(t, core, j, active):
-                    target, axon, delay = (self.own[core][j][k] for k in ("target_core", "target_axon", "delay"))
-                    self.seen["spikes"] += 1
-                    self.seen["delay", delay] += target >= 0
-                    if target >= 0:
-                        sent.add((t + delay, target, axon))
-                    elif target == -2:
-                        pins.add(axon)
-        self.under_way = {one for one in self.under_way if one[0] != t} | sent
+            active = self.under_way.pop((t, core), 0)
+            key = key_of(self.seed[core], core, t)
+            count["axon_events"] += active.bit_count()
+            for j, own in enumerate(self.own[core]):
+                count["neuron_updates"] += 1
+                if self.neuron(core, j, key, active, own):
+                    self.fired[core] += 1
+                    count["spikes"] += 1
+                    self.send(t, core, own[-3:], pins)
         return sorted(pins)
+
+    def send(self, t, core, goal, pins):
+        """Send a spike on its way; it is heard in a later tick."""
+        target, axon, delay = goal
+        there = self.p.bus_xy if target == -2 else self.xy[target]
+        if target >= 0:
+            self.under_way[t + delay, target] |= 1 << axon
+            self.seen["delay", delay] += 1
+        elif target == -2:
+            pins.add(axon)
+        if target == -1:
+            self.counters["dropped"] += 1
+        elif tuple(there) != (-1, -1):
+            self.counters["hops_x"] += abs(there[0] - self.xy[core][0])
+            self.counters["hops_y"] += abs(there[1] - self.xy[core][1])
+
+    def waiting(self):
+        """Return the (tick, core, axon) of what is under way."""
+        return {(tick, core, axon) for (tick, core), axons in self.under_way.items() for axon in bits_of(axons)}
 
     def kept(self, v):
         """Return V as its register keeps it."""
         if self.exact:
-            within = max(-(2**19), min(2**19 - 1, v))
-            self.seen["saturated"] += within != v
-            return within
+            if -(2**19) <= v < 2**19:
+                return v
+            self.seen["saturated", sgn(v)] += 1
+            return -(2**19) if v < 0 else 2**19 - 1
         return (v + 2**31) % 2**32 - 2**31
 
     def drawn(self, s, rho):
         return sgn(s) if abs(s) >= rho else 0
 
-    def neuron(self, t, core, j, active):
+    def neuron(self, core, j, key, active, own):
         """Run one neuron; return whether it fires."""
-        o, seed, v, total = self.own[core][j], self.seed[core], self.v[core][j], 0
-        for i in active & self.synapses[core][j]:
-            g = self.type[core][i]
-            s = self.s[core][j][g]
-            if self.b[core][j][g]:
-                s = self.drawn(s, number(seed, core, t, j, i) >> 56)
-                self.seen["random synapse", s] += 1
-            total += s
-            self.seen["type", g] += 1
-        v = self.kept(v + total)
-        leak = o["leak"]
-        if o["random_leak"]:
-            leak = self.drawn(leak, number(seed, core, t, j, LEAK) >> 56)
-            self.seen["random leak", leak] += 1
-        if o["leak_reversal"]:
-            self.seen["leak mode", sgn(leak), sgn(v)] += 1
+        wired, s, b, leak, random_leak, reversal, alpha, bits, beta, clamps, r, gamma, *_ = own
+        total, seen = 0, self.seen
+        for g in range(4):
+            on = active & wired[g]
+            if on:
+                self.counters["synaptic_operations"] += on.bit_count()
+                seen["type", g] += 1
+                if b[g]:
+                    for i in bits_of(on):
+                        moved = self.drawn(s[g], number(key, j, i) >> 56)
+                        seen["random synapse", moved] += 1
+                        total += moved
+                else:
+                    total += s[g] * on.bit_count()
+        v = self.kept(self.v[core][j] + total)
+        if random_leak:
+            leak = self.drawn(leak, number(key, j, LEAK) >> 56)
+            seen["random leak", leak] += 1
+        if reversal:
+            seen["leak mode", sgn(leak), sgn(v)] += 1
             leak *= sgn(v)
         v = self.kept(v + leak)
-        eta = number(seed, core, t, j, THRESHOLD) >> (64 - o["threshold_bits"]) if o["threshold_bits"] else 0
-        self.seen["eta"] += eta > 0
-        fires, self.v[core][j] = self.fire(v, eta, o)
+        eta = number(key, j, THRESHOLD) >> (64 - bits) if bits else 0
+        fires, self.v[core][j] = self.fire(v, alpha, beta, eta, clamps, r, gamma)
         return fires
 
-    def fire(self, v, eta, o):
+    def fire(self, v, alpha, beta, eta, clamps, r, gamma):
         """Return whether it fires, and V after that."""
-        gamma, r, alpha, beta = o["reset_mode"], o["reset"], o["threshold"], o["floor"]
         if v >= alpha + eta:
-            self.seen["up", gamma, o["floor_clamps"]] += 1
+            self.seen["up", gamma, clamps, eta > 0] += 1
             return True, self.kept([r, v - (alpha + eta), v][gamma])
-        lowest = -beta if o["floor_clamps"] else -(beta + eta)
+        lowest = -beta if clamps else -(beta + eta)
         if v < lowest or (self.p.floor_included and v == lowest):
-            self.seen["down", gamma, o["floor_clamps"]] += 1
-            return False, self.kept(-beta if o["floor_clamps"] else [-r, v + (beta + eta), v][gamma])
+            self.seen["down", gamma, clamps, eta > 0] += 1
+            return False, self.kept(-beta if clamps else [-r, v + (beta + eta), v][gamma])
         return False, v

@@ -17,7 +17,7 @@ from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.files.placements import read_placement, write_placement
 from spikestream.model.crossbar import RANC, CrossbarPlacement
 from spikestream.model.placement import PIN
-from spikestream.stages import chip as chip_stage
+from spikestream.stages import ticked
 from spikestream.stages.chip import Chip
 
 TICKS = 40
@@ -116,7 +116,7 @@ def test_a_gap_finishes_the_tick_under_way():
 
 @pytest.mark.parametrize("still", [1, 7, 16, 12_345])
 def test_after_a_very_long_gap_the_chip_has_stood_still(monkeypatch, still):
-    monkeypatch.setattr(chip_stage, "GAP_TICKS", 3)
+    monkeypatch.setattr(ticked, "GAP_TICKS", 3)
     # A neuron that counts, and a spike on its way to another for 15 ticks.
     given = {"leak": [[1], [0]], "threshold": [[2**18 - 1], [1]], "synapses": [[[0]], [[1]]], "weights": 1}
     inputs = np.array([[0, 1, 0, 15]])
@@ -171,7 +171,7 @@ WAITING = Spikes(0, 10_001, np.array([9_999, 10_000]), np.array([0, 3], np.int32
         ("held_t", np.array([11_000], np.int64)),
         ("held_axon", np.array([-1], np.int32)),
         ("held_axon", np.array([40], np.int32)),
-        ("placement", np.zeros(32, np.uint8)),
+        ("chip", np.zeros(32, np.uint8)),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(name, wrong):
@@ -194,7 +194,7 @@ def test_a_quiet_chip_that_takes_a_lively_state_is_quiet_no_more():
 
 def test_a_state_of_another_chip_of_the_same_size_is_refused():
     one, other = relay(), relay(weights=2)
-    with pytest.raises(ModelError, match="another placement"):
+    with pytest.raises(ModelError, match="another chip"):
         other.restore(one.state())
 
 

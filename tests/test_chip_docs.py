@@ -10,7 +10,7 @@ from cli import ROOT
 
 from spikestream.kernels.crossbar_random import VERSION
 from spikestream.model.crossbar import CrossbarPlacement
-from spikestream.stages import chip
+from spikestream.stages import ticked
 
 TEXT = (ROOT / "docs" / "chip.md").read_text()
 
@@ -31,6 +31,6 @@ def test_every_field_is_told(name):
 
 def test_numbers_of_the_page_are_those_of_the_code():
     assert VERSION in TEXT
-    assert f"{chip.GAP_TICKS:,}" in TEXT
+    assert f"{ticked.GAP_TICKS:,}" in TEXT
     for law in CrossbarPlacement.LAWS:
         assert law in TEXT

@@ -1,14 +1,12 @@
-"""The crossbar kernel against its plain-Python law: thousands of random chips, and each law in numbers."""
+"""The crossbar kernel: each of its laws in numbers, and chips that fall quiet."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
-import naive_crossbar
 import numpy as np
 import pytest
-from crossbar_cases import random_chip, random_input
+from crossbar_cases import equal, fired, random_chip, random_input
 
 from spikestream.batch import Spikes, no_spikes
 from spikestream.kernels import crossbar
@@ -17,89 +15,13 @@ from spikestream.model.placement import PIN
 from spikestream.stages.chip import Chip
 
 
-def spikes(rows, ticks, first=0):
-    t = np.array([tick * 1000 + 7 for tick, _ in rows], np.int64)
-    return Spikes(first * 1000, (first + ticks) * 1000, t, np.array([axon for _, axon in rows], np.int32))
-
-
-def fired(chip, rows, ticks, first=0):
-    """Return the (tick, output) rows of a chip on inputs (tick, input)."""
-    out = chip(spikes(rows, ticks, first))
-    return list(zip((out.t // 1000).tolist(), out.axon.tolist(), strict=True))
-
-
-def twin_run(placement, rows, ticks, first=0):
-    twin, found = naive_crossbar.Chip(placement), []
-    for k in range(first, first + ticks):
-        found += [(k, pin) for pin in twin.tick(k, [axon for tick, axon in rows if tick == k])]
-    return twin, found
-
-
-def equal(placement, seed, ticks, first=0, mean=6.0):
-    """Hold the kernel against its twin on random input; return what the twin saw, {} where no neuron ever fired."""
-    rows = [(first + k, i) for k, i in random_input(seed, placement.input_count, ticks, mean)]
-    twin, expected = twin_run(placement, rows, ticks, first)
-    chip = Chip(placement)
-    assert fired(chip, rows, ticks, first) == expected
-    assert chip.v.tolist() == twin.v
-    under_way = {(tick, c, axon) for tick, c, axon in twin.under_way if tick >= first + ticks}
-    assert rings(chip, first + ticks) == under_way
-    return twin.seen if twin.seen["spikes"] else Counter()
-
-
-def rings(chip, now):
-    """Return the (tick, core, axon) of what is under way."""
-    bits = np.unpackbits(chip.state()["ring"].view(np.uint8), axis=2, bitorder="little")
-    return {(now + (row - now) % 16, core, axon) for core, row, axon in zip(*np.nonzero(bits), strict=True)}
-
-
-# Everything that must have happened in the random chips below: every mode, each way past each threshold, each delay.
-EVERYTHING = (
-    *(("delay", d) for d in range(1, 16)),
-    *(("type", g) for g in range(4)),
-    *(("up", gamma, clamps) for gamma in range(3) for clamps in (False, True)),
-    *(("down", gamma, clamps) for gamma in range(3) for clamps in (False, True)),
-    *(("leak mode", leak, v) for leak in (-1, 1) for v in (-1, 0, 1)),
-    *(("random synapse", s) for s in (-1, 0, 1)),
-    *(("random leak", s) for s in (-1, 0, 1)),
-    "saturated",
-    "eta",
-)
-
-
-def test_thousands_of_random_chips_equal_the_law_and_do_everything():
-    seen, lively = Counter(), 0
-    for seed in range(2_000):
-        found = equal(random_chip(seed), seed, ticks=5 if seed % 4 else 18, first=seed % 40)
-        seen.update(found)
-        lively += bool(found)
-    assert lively >= 1_750  # a silent chip proves nothing
-    assert {what: seen[what] for what in EVERYTHING if seen[what] < 20} == {}
-
-
-def test_random_ranc_chips_equal_their_law():
-    seen, included = Counter(), 0
-    for seed in range(300):
-        placement = random_chip(seed, law=RANC)
-        included += placement.floor_included
-        seen += equal(placement, seed, ticks=12)
-    assert 100 < included < 200
-    assert min(seen[way, gamma, False] for way in ("up", "down") for gamma in (0, 1)) > 1_000
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_whole_cores_equal_the_law(seed):
-    placement = random_chip(seed, cores=2, axons=256, neurons=256, drawn=seed % 2 == 1)
-    assert equal(placement, seed, ticks=4, mean=200.0)["spikes"] > 200
-
-
 def test_chips_that_fall_quiet_wake_for_whatever_is_under_way():
     lively = 0
     for seed in range(120):
         placement = random_chip(seed, axons=4, neurons=4, drawn=False)
         # Without leaks nothing moves but by input, by spikes of others up to 15 ticks old, and by who stays above.
         calm = replace(placement, leak=0 * placement.leak, leak_reversal=placement.leak_reversal & False)
-        lively += bool(equal(calm, seed, ticks=70, mean=0.15))
+        lively += equal(calm, seed, ticks=70, mean=0.15).counters["spikes"] > 0
     assert lively > 60
 
 
@@ -161,13 +83,30 @@ def test_a_weight_of_nothing_never_moves_v_by_chance():
     assert not chip.v.any()
 
 
-@pytest.mark.parametrize("bits", [1, 3, 8])
-def test_a_random_threshold_is_crossed_as_often_as_its_law_says(bits):
-    # V stays at v: it fires in a tick with probability (v - alpha + 1) / 2^bits.
+@pytest.mark.parametrize("bits", [1, 3, 8, 18])
+@pytest.mark.parametrize("clamps", [False, True])
+def test_a_random_threshold_is_crossed_as_often_as_its_law_says(bits, clamps):
+    # V stays at v: it fires in a tick with probability (v - alpha + 1) / 2^bits, independently of all others.
     size, v = 2**bits, 10 + 2**bits // 3
-    chip = lone(N, threshold=10, threshold_bits=bits, v0=v, reset_mode=2)
-    count, p = len(fired(chip, [], TICKS)), (v - 10 + 1) / size
-    assert count == pytest.approx(N * TICKS * p, abs=5 * np.sqrt(N * TICKS * p * (1 - p)))
+    chip = lone(N, threshold=10, threshold_bits=bits, v0=v, reset_mode=2, floor_clamps=clamps)
+    found, p = np.bincount([pin for _, pin in fired(chip, [], TICKS)], minlength=N), (v - 10 + 1) / size
+    variance = TICKS * p * (1 - p)
+    assert found.mean() == pytest.approx(TICKS * p, abs=5 * np.sqrt(variance / N))
+    assert found.var(ddof=1) == pytest.approx(variance, abs=5 * variance * np.sqrt(2 / (N - 1)))
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_a_random_floor_is_crossed_as_often_as_its_law_says(bits):
+    # V stays at v below -10: reset mode 2 moves nothing, so who is reset is told by mode 1, which raises V by 10 + eta.
+    size, v, n = 2**bits, -10 - 2**bits // 3 - 1, 4_000
+    chip = lone(n, floor=10, threshold_bits=bits, v0=v, reset_mode=1)
+    fired(chip, [], 1)
+    moved = chip.v[0] - v
+    raised, eta = moved[moved > 0], moved[moved > 0] - 10
+    p = -(v + 10) / size  # v < -(10 + eta): eta is one of that many
+    assert len(raised) == pytest.approx(n * p, abs=5 * np.sqrt(n * p * (1 - p)))
+    assert set(eta.tolist()) == set(range(-(v + 10)))
+    assert eta.mean() == pytest.approx((-(v + 10) - 1) / 2, abs=5 * size / np.sqrt(12 * len(eta)))
 
 
 def test_draws_of_neurons_ticks_cores_and_uses_are_not_the_same():
@@ -223,6 +162,9 @@ def test_an_hour_of_ticks_neither_drifts_nor_overflows():
     assert chip.v[0, [0, 1, 3]].tolist() == [0, 2**19 - 1, 0]
     assert low - 510 <= chip.v[0, 2] <= 0
     assert out.t[-1] == ticks * 1000 - 1
+    # Four synapses at an axon that is active in every tick; outputs that sit nowhere are no way off.
+    expected = {"synaptic_operations": 4 * ticks, "axon_events": ticks, "neuron_updates": 4 * ticks}
+    assert chip.counters == {**expected, "spikes": len(out), "hops_x": 0, "hops_y": 0, "dropped": 0}
 
 
 def test_a_quiet_chip_jumps_to_its_next_input():

@@ -16,8 +16,8 @@ from pair_cases import AXONS, SLOW_START, batch_of, fired_of, inputs, network, o
 from spikestream.batch import Setting, concat
 from spikestream.errors import ConfigError
 from spikestream.kernels.lif_pair_design import HALVED
+from spikestream.stages.helper import Helper
 from spikestream.stages.network import Network, fused
-from spikestream.stages.network.fused_helper import Helper
 
 MANY = HALVED + 9
 APART = {"inhibition": 0.0}
@@ -150,7 +150,7 @@ def test_a_fork_of_the_process_has_its_own_second_thread(eager):
 
 
 def test_an_error_in_the_second_thread_is_raised_in_the_first():
-    helper = Helper()
+    helper = Helper("network half")
     with pytest.raises(ZeroDivisionError):
         helper.start(divmod, 1, 0).result()
     assert helper.start(divmod, 7, 2).result() == (3, 1)

@@ -19,9 +19,13 @@ from spikestream.files.ranc import from_ranc, write_ranc
 from spikestream.files.ranc_mem import read_ranc_mem, write_ranc_mem
 from spikestream.files.regular import open_regular
 from spikestream.model.crossbar import CrossbarPlacement
+from spikestream.model.loihi import LoihiPlacement
 from spikestream.model.placement import Placement
 
-KINDS: dict[str, type[Any]] = {"spikestream placement 2": CrossbarPlacement}
+KINDS: dict[str, type[Any]] = {
+    "spikestream placement 2": CrossbarPlacement,
+    "spikestream loihi placement 1": LoihiPlacement,
+}
 """What a file of ours says it is, and what it then holds."""
 WRITERS: dict[str, Callable[[str | os.PathLike[str], CrossbarPlacement], None]] = {
     "ranc": write_ranc,

@@ -35,154 +35,82 @@ import numpy as np
 from numba import njit
 
 from spikestream.kernels import FAST, Array, compiled
+from spikestream.kernels.crossbar_core import fetch_core, find, integrate, run_drawing, settle, walk
 from spikestream.kernels.crossbar_design import (
+    BUSY,
+    COUNTERS,
     NOWHERE,
-    PLAIN,
+    PINS,
     RANDOM,
     ROWS,
+    SPIKES,
+    UPDATES,
     Coeffs,
     Params,
+    Post,
     Scratch,
     State,
+    alone,
     design,
     init,
+    post,
     scratch,
 )
-from spikestream.kernels.crossbar_loops import (
-    ask,
-    chance,
-    count_row,
-    cross,
-    fold,
-    integrate_and_leak,
-    integrate_and_turn,
-    lowest,
-)
-from spikestream.kernels.crossbar_random import LEAK, THRESHOLD, draw, draw_bits, key_of
+from spikestream.kernels.crossbar_loops import ask, lowest
+from spikestream.kernels.crossbar_random import key_of
+from spikestream.kernels.meeting import call_off, gate, meet
 
-__all__ = ["Coeffs", "Params", "Scratch", "State", "design", "init", "run", "scratch", "step"]
+__all__ = [
+    "COUNTERS",
+    "Coeffs",
+    "Params",
+    "Post",
+    "Scratch",
+    "State",
+    "alone",
+    "call_off",
+    "design",
+    "gate",
+    "init",
+    "post",
+    "run",
+    "scratch",
+    "step",
+]
 
 AHEAD = 8
 """So many spikes ahead the place of one is asked for."""
-FULL = 255
-"""What a counter of a byte can hold."""
-# Inlined where they are called: a call would hand over all arrays of the chip with their shapes.
 inlined = njit(**FAST, inline="always")
 ONE, NONE = np.uint64(1), np.uint64(0)
-ZERO = np.int32(0)
-
-
-@inlined
-def _integrate(c: Coeffs, s: State, b: Scratch, core: int, row: int, key: Any) -> None:
-    """Sum up what the active axons bring, and clear their row of the ring."""
-    counted = 0
-    for w in range(s.ring.shape[2]):
-        bits = s.ring[core, row, w]
-        s.ring[core, row, w] = NONE
-        while bits != NONE:
-            i = 64 * w + lowest(bits)
-            bits &= bits - ONE
-            g = c.axon_type[core, i]
-            count_row(b.count64[g], c.rows[core, i], c.table)
-            counted += 1
-            if counted == FULL:
-                fold(b.acc, c.weights[core], b.count8, b.count64)
-                counted = 0
-            if c.draws[core, g]:
-                chance(b.acc, c.rows[core, i], c.chances[core, g], key, i)
-    fold(b.acc, c.weights[core], b.count8, b.count64)
-
-
-@inlined
-def _look(c: Coeffs, v: Array, b: Scratch, core: int, j: int, eta: int, count: int) -> Any:
-    """Reset neuron j where it has crossed; where it fires, add its target to ``b.fired``; return the new ``count``."""
-    top, low = np.int64(c.threshold[core, j]) + eta, np.int64(c.low[core, j])
-    after = c.records[core, 2 * j + 1]
-    b.fired[count] = c.records[core, 2 * j]
-    return count + cross(v, j, top, eta, low, c.included - low, after >> 8, after & 255)
-
-
-@inlined
-def _settle(c: Coeffs, v: Array, b: Scratch, core: int, count: int) -> tuple[int, int]:
-    """Reset who is flagged; return (``count`` plus who fires, how many were flagged)."""
-    flagged, flags, records = 0, b.flags64, c.records[core]
-    for k in range(0, len(flags), 4):
-        if flags[k] | flags[k + 1] | flags[k + 2] | flags[k + 3] == NONE:
-            continue
-        for m in range(k, k + 4):
-            bits = flags[m]
-            while bits != NONE:
-                j = 8 * m + (lowest(bits) >> 3)
-                bits &= bits - ONE
-                ask(records, 2 * j)
-                b.found[flagged] = j
-                flagged += 1
-    for k in range(flagged):
-        count = _look(c, v, b, core, b.found[k], 0, count)
-    return count, flagged
-
-
-@inlined
-def _random(c: Coeffs, v: Array, b: Scratch, core: int, key: Any, count: int) -> int:
-    """Integrate, leak and fire where numbers are drawn; return ``count`` plus who fires."""
-    for j in range(len(v)):
-        u = min(max(np.int64(v[j]) + np.int64(b.acc[j]), np.int64(c.least)), np.int64(c.most))
-        b.acc[j] = ZERO
-        leak = np.int64(c.leak[core, j])
-        if c.leak_draws[core, j] and leak != 0:
-            sign = np.int64(leak > 0) - np.int64(leak < 0)
-            leak = sign if abs(leak) >= draw(key, j, LEAK) else np.int64(0)
-        if c.turns[core, j]:
-            leak *= np.int64(u > 0) - np.int64(u < 0)
-        v[j] = np.int32(min(max(u + leak, np.int64(c.least)), np.int64(c.most)))
-        bits = np.int64(c.threshold_bits[core, j])
-        eta = draw_bits(key, j, THRESHOLD, bits) if bits > 0 else np.int64(0)
-        count = _look(c, v, b, core, j, eta, count)
-    return count
-
-
-@inlined
-def _core(c: Coeffs, s: State, b: Scratch, core: int, n: int, count: int, active: bool) -> int:
-    """Run one core for tick n; return ``count`` plus who fires."""
-    kind, v = c.kind[core], s.v[core]
-    key = key_of(c.seed[core], core, n) if kind == RANDOM else NONE
-    if active:
-        _integrate(c, s, b, core, n & (ROWS - 1), key)
-    if kind == RANDOM:
-        count = _random(c, v, b, core, key, count)
-    else:
-        if kind == PLAIN:
-            integrate_and_leak(v, b.acc, b.flags8, c.leak[core], c.threshold[core], c.low[core], c.least, c.most)
-        else:
-            own = (c.leak[core], c.turns[core])
-            integrate_and_turn(v, b.acc, b.flags8, own, c.threshold[core], c.low[core], c.least, c.most)
-        count, flagged = _settle(c, v, b, core, count)
-        s.quiet[core] = c.still[core] and not active and flagged == 0
-    return count
 
 
 @compiled
-def _place(to: int, n: int, axons: int) -> int:
+def _place(to: int, n: int, cores: int, axons: int) -> int:
     """Return the bit of the flat rings that a spike of tick n with target ``to`` sets."""
-    return ((to >> 32) * ROWS + ((n + (to & 255)) & (ROWS - 1))) * axons + ((to >> 8) & 0xFFFFFF)
+    return (((n + (to & 255)) & (ROWS - 1)) * cores + (to >> 32)) * axons + ((to >> 8) & 0xFFFFFF)
 
 
 @compiled
-def _send(ring: Array, pins: Array, fired: Array, n: int, count: int) -> None:
-    """Bring the spikes of tick n to where they go."""
-    flat, axons = ring.reshape(-1), 64 * ring.shape[2]
+def _send(ring: Array, fired: Array, n: int, count: int) -> None:
+    """Bring spikes of tick n to their axons."""
+    flat, cores, axons = ring.reshape(-1), ring.shape[1], 64 * ring.shape[2]
     for k in range(count):
-        if k + AHEAD < count and fired[k + AHEAD] >= 0:
-            ask(flat, _place(fired[k + AHEAD], n, axons) >> 6)
-        to = fired[k]
-        if to >= 0:
-            flat[_place(to, n, axons) >> 6] |= ONE << np.uint64((to >> 8) & 63)
-        elif to != NOWHERE:
-            pins[(~to >> 8) >> 6] |= ONE << np.uint64((~to >> 8) & 63)
+        if k + AHEAD < count:
+            ask(flat, _place(fired[k + AHEAD], n, cores, axons) >> 6)
+        flat[_place(fired[k], n, cores, axons) >> 6] |= ONE << np.uint64((fired[k] >> 8) & 63)
 
 
 @compiled
-def _emit(pins: Array, n: int, out_tick: Array, out_pin: Array, made: int) -> int:
+def _pin(pins: Array, fired: Array, count: int) -> None:
+    """Mark the outputs that spike."""
+    for k in range(count):
+        if fired[k] != NOWHERE:
+            pin = ~fired[k] >> 8
+            pins[pin >> 6] |= ONE << np.uint64(pin & 63)
+
+
+@compiled
+def _emit(pins: Array, n: int, out: tuple[Array, Array], made: int) -> int:
     """Write the pins that spike, in ascending order, and clear them; return ``made`` plus their number."""
     for w in range(len(pins)):
         bits = pins[w]
@@ -190,54 +118,79 @@ def _emit(pins: Array, n: int, out_tick: Array, out_pin: Array, made: int) -> in
             continue
         pins[w] = NONE
         while bits != NONE:
-            out_tick[made] = n
-            out_pin[made] = 64 * w + lowest(bits)
+            out[0][made] = n
+            out[1][made] = 64 * w + lowest(bits)
             bits &= bits - ONE
             made += 1
     return made
 
 
-@inlined
-def _fetch_core(c: Coeffs, s: State, core: int, row: int) -> None:
-    """Ask for what a core will read, so that it is there when its turn comes."""
-    for w in range(s.ring.shape[2]):
-        bits = s.ring[core, row, w]
-        while bits != NONE:
-            i = 64 * w + lowest(bits)
-            bits &= bits - ONE
-            ask(c.rows[core, i], 0)
-    for j in range(0, s.v.shape[1], 16):
-        ask(s.v[core], j)
-        ask(c.threshold[core], j)
-        ask(c.low[core], j)
-    for j in range(0, s.v.shape[1], 32):
-        ask(c.leak[core], j)
-
-
-@inlined
-def step(c: Coeffs, s: State, b: Scratch, n: int) -> tuple[int, bool]:
-    """Run tick n of all cores on what is in their rings; return (spikes of neurons, whether anything went on)."""
-    count, busy, row, cores = 0, False, n & (ROWS - 1), len(c.kind)
-    for core in range(cores):
-        if core + 1 < cores:
-            _fetch_core(c, s, core + 1, row)
-        active = False
-        for w in range(s.ring.shape[2]):
-            active |= s.ring[core, row, w] != NONE
-        if active or not s.quiet[core]:
-            count = _core(c, s, b, core, n, count, active)
-            busy = True
-    _send(s.ring, b.pins, b.fired, n, count)
-    return count, busy
-
-
 @compiled
-def _hear(s: State, inputs: tuple[Array, Array], n: int, axon: int) -> None:
-    """Put a spike of an input into the rings of all its targets."""
+def _hear(ring: Array, inputs: tuple[Array, Array], n: int, axon: int, part: tuple[int, int]) -> None:
+    """Put a spike of an input into the rings of those of its targets that sit in cores of ``part``."""
     first, targets = inputs
     for k in range(first[axon], first[axon + 1]):
         core, i, delay = targets[k, 0], np.int64(targets[k, 1]), targets[k, 2]
-        s.ring[core, (n + delay) & (ROWS - 1), i >> 6] |= ONE << np.uint64(i & 63)
+        if part[0] <= core < part[1]:
+            ring[(n + delay) & (ROWS - 1), core, i >> 6] |= ONE << np.uint64(i & 63)
+
+
+@inlined
+def step(
+    c: Coeffs, s: State, b: Scratch, n: int, part: tuple[int, int], to: tuple[Array, Array, Array, Any, Array]
+) -> None:
+    """Run tick n of the cores [first, stop) = ``part`` on what is in their rings.
+
+    ``to`` = (fired (3, n), sent (LINE,), counts (LINE,), the first target of the second half of the chip, fires): there
+    go the spikes, how many they are, and whether anything went on.
+    """
+    row, waiting, flagged = n & (ROWS - 1), part[0], 0
+    to[1][:] = 0
+    for core in range(part[0], part[1]):
+        if core + 1 < part[1]:
+            fetch_core(c, s, core + 1, row)
+        active = False
+        for w in range(s.ring.shape[2]):
+            active |= s.ring[row, core, w] != NONE
+        if not active and s.quiet[core]:
+            continue
+        to[1][BUSY] = 1
+        drawing = c.kind[core] == RANDOM
+        key = key_of(c.seed[core], core, n) if drawing else NONE
+        if active:
+            integrate(c, s, b, core, row, key, to[2])
+        if drawing:
+            run_drawing(c, s.v[core], b, core, key, to)
+            continue
+        walk(c, s.v[core], b, core)
+        settle(c, s, b, waiting, flagged, to)
+        waiting, flagged = core, find(c, b, core)
+        s.quiet[core] = c.still[core] and not active and flagged == 0
+    settle(c, s, b, waiting, flagged, to)
+
+
+@inlined
+def _deliver(s: State, b: Scratch, p: Post, me: int, turn: int, n: int) -> tuple[bool, int]:
+    """Bring what all threads laid down for this one where it goes; return (anything went on, spikes elsewhere)."""
+    busy, elsewhere = False, 0
+    for k in range(len(p.sent)):
+        sent = p.sent[k, turn]
+        _send(s.ring, p.fired[k, turn, me], n, sent[me])
+        if me == 0:
+            _pin(b.pins, p.fired[k, turn, PINS], sent[PINS])
+        busy |= sent[BUSY] != 0
+        elsewhere += sent[PINS]
+    return busy, elsewhere
+
+
+@compiled
+def _tally(s: State, p: Post, ticks: int, neurons: int) -> None:
+    """Add what all threads counted to the counters of the chip; a quiet core's neurons are updated like all others."""
+    s.counters[UPDATES] += ticks * neurons
+    for k in range(len(p.counts)):
+        for i in range(len(s.counters)):
+            s.counters[i] += p.counts[k, i]
+            p.counts[k, i] = 0
 
 
 @compiled
@@ -245,32 +198,51 @@ def run(
     c: Coeffs,
     s: State,
     b: Scratch,
+    p: Post,
     inputs: tuple[Array, Array],
     ticks: tuple[int, int, int],
     t: Array,
     axon: Array,
-    out_tick: Array,
-    out_pin: Array,
+    out: tuple[Array, Array],
     room: int,
+    gate: Array,
+    me: int,
 ) -> tuple[int, int, int]:
     """Run ticks ``[first, stop)`` of ``ticks = (first, stop, tick_us)`` on spikes sorted by ``t`` (n,) int64 µs.
 
-    ``inputs`` = (first (I + 1,) int64, targets (k, 3) int32 core, axon, delay). It ends early where fewer than ``room``
-    (all pins) places are left in ``out_tick`` and ``out_pin``. Returns (the tick that is next, spikes out, spikes in).
+    ``inputs`` = (first (I + 1,) int64, targets (k, 3) int32 core, axon, delay); ``out`` = where spikes go, tick int64
+    and pin int32. It ends early where fewer than ``room`` (all pins) places may be left there. Where ``p`` is for two
+    threads, both call this with the same, but a ``b`` of their own and ``me`` 0 and 1; one of them alone waits at
+    ``gate`` until that is called off. Returns (the tick that is next, spikes out, spikes in).
     """
     n, stop, tick_us = ticks
-    made, e, idle = 0, 0, 0
-    while n < stop and made + room <= len(out_tick):
+    threads, cores = len(p.sent), len(c.kind)
+    middle = (cores + 1) // 2 if threads == 2 else cores
+    part = (0, middle) if me == 0 else (middle, cores)
+    made, full, e, idle, turn = 0, 0, 0, 0, 0
+    together = threads == 1 or meet(gate, me)
+    while together and n < stop and full + room <= len(out[0]):
         end = (n + 1) * tick_us
         while e < len(t) and t[e] < end:
-            _hear(s, inputs, n, axon[e])
+            _hear(s.ring, inputs, n, axon[e], part)
             e += 1
             idle = 0
-        _, busy = step(c, s, b, n)
-        made = _emit(b.pins, n, out_tick, out_pin, made)
+        to = (p.fired[me, turn], p.sent[me, turn], p.counts[me], np.int64(middle) << 32, s.fires)
+        step(c, s, b, n, part, to)
+        p.counts[me, SPIKES] += to[1][0] + to[1][1] + to[1][PINS]
+        together = threads == 1 or meet(gate, me)
+        busy, elsewhere = _deliver(s, b, p, me, turn, n)
+        # How many outputs spike, the first thread alone finds out: both reckon with the most there may be.
+        full += min(elsewhere, room)
+        made = _emit(b.pins, n, out, made) if me == 0 else 0
         n += 1
+        turn = threads - 1 - turn
         idle = 0 if busy else idle + 1
         if idle >= ROWS:  # so long has nothing been under way
             n = max(n, min(stop, t[e] // tick_us)) if e < len(t) else stop
             idle = 0
+    if threads == 2 and together:
+        meet(gate, me)
+    if me == 0:
+        _tally(s, p, n - ticks[0], c.neurons)
     return n, made, e

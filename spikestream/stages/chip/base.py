@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 
 from spikestream.batch import Array
 from spikestream.model.placement import Placement
-from spikestream.stages.base import State
+from spikestream.stages import ticked
 
 ROOM = 1 << 16
 """Output spikes collected before a kernel comes up for air, at least."""
 
 
-class Engine(Protocol):
-    """Runs ticks: the stage cuts time into them, and hands over what each is to hear."""
+class Engine(ticked.Engine, Protocol):
+    """Runs ticks, counts what happens, and may learn."""
 
-    def run(self, ticks: tuple[int, int, int], t: Array, axon: Array) -> tuple[int, Array, Array, int]:
-        """Run ``(first, stop, tick_us)`` on the spikes ``t`` (n,) int64 µs of the inputs ``axon`` (n,).
+    learning: bool
+    """Whether plastic weights change; a core that cannot learn does not look at it."""
 
-        Returns the tick that runs next, earlier than ``stop`` where there was no room for more spikes out, the ticks
-        and outputs of the spikes out, and how many spikes in were heard.
-        """
-        ...
-
-    def stand_still(self, ticks: int) -> None:
-        """Let time pass without running: spikes under way keep their distance to the tick that runs next."""
+    @property
+    def weights(self) -> Array:
+        """Return a copy of the weights."""
         ...
 
     @property
-    def v(self) -> Array:
-        """Return a copy of the potentials."""
+    def counters(self) -> dict[str, int]:
+        """Return what was counted since the first tick, by name."""
         ...
 
-    def state(self) -> State:
-        """Return all arrays that matter; they may alias what the engine goes on with."""
+    def watch(self) -> None:
+        """Count from now on how often each neuron fires."""
         ...
 
-    def absurd(self, taken: State) -> str:
-        """Return what in a state of the right shapes can never have been here, "" where all is well."""
-        ...
-
-    def restore(self, taken: Mapping[str, Array]) -> None:
-        """Take over a state that is not absurd."""
+    @property
+    def fires(self) -> Array:
+        """Return how often each neuron fired since `watch`, as `v` has them."""
         ...
 
 

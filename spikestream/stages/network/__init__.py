@@ -22,6 +22,7 @@ from spikestream.stages.network.choice import engine_of
 
 if TYPE_CHECKING:
     from spikestream.model import Model
+    from spikestream.model.circuit import Circuit
     from spikestream.stages.network.synapses import Wired
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,10 @@ class Network:
         Raises `ModelError` where there is no such projection.
         """
         return self._engine.synapses(name)
+
+    def circuit(self) -> Circuit:
+        """Return the network as it is now, without learning, as a circuit (docs/compile.md); raises `ModelError`."""
+        return self._engine.circuit()
 
     @property
     def v(self) -> Array:

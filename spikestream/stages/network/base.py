@@ -9,6 +9,7 @@ from spikestream.batch import Array
 from spikestream.stages.base import State
 
 if TYPE_CHECKING:
+    from spikestream.model.circuit import Circuit
     from spikestream.stages.network.synapses import Wired
 
 Value: TypeAlias = bool | int | float | str
@@ -50,6 +51,10 @@ class Engine(Protocol):
 
     def synapses(self, name: str) -> Wired:
         """Return the synapses of a projection; raises `ModelError` where there is none of that name."""
+        ...
+
+    def circuit(self) -> Circuit:
+        """Return the network as it is now as a circuit; raises `ModelError` where it has none."""
         ...
 
     def voltages(self) -> Array:

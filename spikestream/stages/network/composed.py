@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from spikestream.stages.network.assembly import assemble
 from spikestream.stages.network.base import Value
 from spikestream.stages.network.components import Component
 from spikestream.stages.network.synapses import Wired
+
+if TYPE_CHECKING:
+    from spikestream.model.circuit import Circuit
 
 SETTLE, SETTLE_US = 10_000, 2_000_000
 """So many ticks of a gap, and so much time of it, run as silence; then all is at rest, but for what parts say."""
@@ -121,6 +124,12 @@ class Composed:
             raise ModelError(f"there is no projection '{name}'", remedy=f"one of {', '.join(known)}")
         (target,) = {p.target for p in self._model.projections if p.name == name}
         return Wired.of(known[name], self._model.place(target).size)
+
+    def circuit(self) -> Circuit:
+        """Return the network as it is now as a circuit; raises `ModelError` where it has none."""
+        from spikestream.stages.network.circuit import circuit_of_parts
+
+        return circuit_of_parts(self._model, self._parts)
 
     def voltages(self) -> Array:
         """Return a copy of the voltages of the populations that go out, in their order."""

@@ -11,11 +11,12 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import ModelError
 from spikestream.stages.base import State
+from spikestream.stages.helper import Helper
 from spikestream.stages.network.base import Value
-from spikestream.stages.network.fused_helper import Helper
 from spikestream.stages.network.kinds import Kind, absurd, changed, params_of, threads_of, weights_of
 
 if TYPE_CHECKING:
+    from spikestream.model.circuit import Circuit
     from spikestream.stages.network.synapses import Wired
 
 AT_ONCE = 1 << 16
@@ -109,7 +110,7 @@ class Fused:
 
     def _helping(self) -> Helper:
         if self._helper is None or not self._helper.alive:
-            self._helper = Helper()
+            self._helper = Helper("network half")
         return self._helper
 
     def skip(self, first: int, stop: int, adapting: int) -> tuple[Array, Array]:
@@ -127,6 +128,13 @@ class Fused:
     def synapses(self, name: str) -> Wired:
         """Raise `ModelError`: there is one matrix of weights, and no projection has a name."""
         raise ModelError(f"there is no projection '{name}'", remedy=".weights has all that there are")
+
+    def circuit(self) -> Circuit:
+        """Return the network as it is now as a circuit."""
+        from spikestream.stages.network.circuit import circuit_of_fused
+
+        theta = self._state.theta * (self._state.fade[0] if self._kind.volley else 1)
+        return circuit_of_fused(self._params, theta, self.weights(), self._tick_us)
 
     def voltages(self) -> Array:
         """Return a copy of the voltages, relative to rest."""

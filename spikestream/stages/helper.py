@@ -40,9 +40,9 @@ class Job:
 class Helper:
     """One thread, which ends with whoever holds this, and with the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=_work, args=(self._jobs,), name="network half", daemon=True)
+        self._thread = threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True)
         self._thread.start()
         weakref.finalize(self, self._jobs.put, None)
 
