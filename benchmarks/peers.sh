@@ -25,6 +25,19 @@ newer() { # a Python from 3.12 on, where there is one: a shim that names no vers
   done
 }
 
+exactly() { # a Python of this version
+  local each
+  for each in "python$1" "$HOME"/.pyenv/versions/"$1".*/bin/python; do
+    if "$each" -c 'import ensurepip, venv' 2>/dev/null; then echo "$each" && return; fi
+  done
+}
+
+aged() { # the Python that a peer needs, then as for peer
+  BASE=$(exactly "$1")
+  if [ -n "$BASE" ]; then peer "${@:2}"; else echo "$2: cannot be installed here, it needs Python $1"; fi
+  unset BASE
+}
+
 # It calls ndarray.ptp, which NumPy 2 has no more, and Brian 2.8 needs NumPy 2.
 peer brian2hears "import brian2hears" brian2hears==0.9.2 'numpy<2' 'brian2<2.8' scipy matplotlib
 peer lyon "from lyon.calc import LyonCalc; LyonCalc()" lyon==1.0.0 numpy
@@ -42,3 +55,10 @@ unset BASE
 peer nest "import nest" nest-simulator==3.10.0 nest-simulator==3.10.0
 # Several gigabytes: it asks for torch and torchvision.
 peer bindsnet "import bindsnet.network" bindsnet==0.3.4 bindsnet==0.3.4
+
+# Emulators of chips. nengo-loihi uses names that NumPy 1.24 has no more; lava runs on Python 3.10 alone.
+aged 3.9 nengoloihi "import nengo_loihi" nengo-loihi==1.1.0 nengo==3.2.0 'numpy<1.24' scipy jinja2 packaging
+aged 3.10 lava "import lava.magma.core.run_conditions" lava-nc==0.10.0 'numpy<2' 'networkx<=2.8.7' 'scipy<2' 'asteval<0.10' scikit-learn
+peer sanafe "import sanafe" sanafe==2.2.9 numpy pyyaml
+# Several gigabytes: it asks for torch. Its data sets, which nothing here reads, would ask for more.
+peer neurobench "import neurobench.benchmarks, snntorch" neurobench==2.3.0 torch==2.14.1 snntorch==1.0.0 numpy tqdm
