@@ -1,4 +1,4 @@
-"""From a configuration to the pipeline it asks for: an eye or an ear, a network or a model, a readout."""
+"""From a configuration to the pipeline it asks for: an eye or an ear, a network or a model or a chip, a readout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from spikestream.stages.base import Stage
 
 if TYPE_CHECKING:
     from spikestream.model import Model
+    from spikestream.model.placement import Placement
+    from spikestream.stages.chip import Chip
     from spikestream.stages.network import Network
+    from spikestream.stages.readout import Readout
 
 RULES = ("stdp", "none")
 """Rules whose options are keys of a configuration; a model may have any,"""
@@ -26,27 +29,83 @@ UNUSED = {
 """Keys that mean nothing beside a model, which has its own."""
 
 
-def build(config: Config | Mapping[str, Any], size: tuple[int, int] | None = None, samplerate_hz: int = 0) -> Pipeline:
-    """Return the pipeline of a configuration: filter → address, or hear, → network → readout.
+def build(
+    config: Config | Mapping[str, Any],
+    size: tuple[int, int] | None = None,
+    samplerate_hz: int = 0,
+    *,
+    placement: Placement | None = None,
+) -> Pipeline:
+    """Return the pipeline of a configuration: filter → address, or hear, → network, or chip, → readout.
 
     ``size`` (width, height) in pixels or ``samplerate_hz``, of sound, is the sensor's; without it ``sensor.size`` or
-    ``sensor.samplerate_hz`` must say. Raises `ConfigError`.
+    ``sensor.samplerate_hz`` must say. ``placement`` is what a chip holds in place of what the section chip names.
+    Raises `ConfigError`, and `ModelError` for a placement that cannot be read.
     """
-    from spikestream.stages.readout import Readout
+    made = with_sensor(config if isinstance(config, Config) else from_tables(config), size, samplerate_hz)
+    stages, axons = senses(made)
+    if placement is not None or on_chip(made):
+        chip = _chip(made, axons, placement)
+        return Pipeline({**stages, "chip": chip, "readout": _readout(made, chip.placement.outputs, chip.tick_us)}, made)
+    network = _thinking(made, stages, axons)
+    return Pipeline({**stages, "network": network, "readout": _readout(made, network.neurons, network.tick_us)}, made)
 
-    made = _with_sensor(config if isinstance(config, Config) else from_tables(config), size, samplerate_hz)
-    learn, out = made.learn, made.readout
-    stages, axons = _hearing(made) if made.sensor.samplerate_hz else _seeing(made)
+
+def senses(config: Config) -> tuple[dict[str, Stage], int]:
+    """Return the stages that make spikes of what the sensor gives, and the number of their axons."""
+    return _hearing(config) if config.sensor.samplerate_hz else _seeing(config)
+
+
+def on_chip(config: Config) -> bool:
+    """Return whether a configuration asks for a chip in place of the network."""
+    return bool(config.chip.placement or config.chip.model)
+
+
+def _thinking(made: Config, stages: Mapping[str, Stage], axons: int) -> Network:
     try:
-        network = _modelled(made, stages, axons) if made.model else _network(made, axons)
+        return _modelled(made, stages, axons) if made.model else _network(made, axons)
     except MemoryError as error:
         raise _too_large(made, axons) from error
-    if out.windows == "grid" and out.window_us % network.tick_us:
-        text = f"window_us = {out.window_us} is no multiple of tick_us = {network.tick_us}"
+
+
+def _readout(config: Config, neurons: int, tick_us: int) -> Readout:
+    """Return what decides by the spikes of the network or chip."""
+    from spikestream.stages.readout import Readout
+
+    out = config.readout
+    if out.windows == "grid" and out.window_us % tick_us:
+        text = f"window_us = {out.window_us} is no multiple of tick_us = {tick_us}"
         raise ConfigError(text, key="readout.window_us")
-    readout = Readout(network.neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
-    readout.learning = learn.enabled
-    return Pipeline({**stages, "network": network, "readout": readout}, made)
+    readout = Readout(neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
+    readout.learning = config.learn.enabled
+    return readout
+
+
+def _chip(config: Config, axons: int, placement: Placement | None) -> Chip:
+    """Return the chip of the section chip, which has the axons there are."""
+    from spikestream.files.placements import read_placement
+    from spikestream.stages.chip import Chip
+
+    if config.chip.placement and config.chip.model:
+        text = "a chip holds what chip.placement names, or what chip.model is compiled to, not both"
+        raise ConfigError(text, key="chip.model", value=config.chip.model)
+    if placement is None and not config.chip.placement:
+        text = "a model has to be compiled before a chip can hold it"
+        remedy = f"spikestream emulate {config.chip.model} --save chip.npz, then chip.placement=chip.npz"
+        raise ConfigError(text, key="chip.model", value=config.chip.model, remedy=remedy)
+    held = read_placement(config.chip.placement) if placement is None else placement
+    check_axons(held, axons)
+    return Chip(held, tick_us=tick_us_of(config), threads=config.chip.threads)
+
+
+def check_axons(placement: Placement, axons: int) -> None:
+    """Raise `ConfigError` unless a chip has as many inputs as what feeds it has axons."""
+    if placement.input_count != axons:
+        text = f"the chip has {placement.input_count:,} inputs, and what feeds it has {axons:,} axons"
+        remedy = (
+            "filters (downsample, crop), --size or hear.bands as it was compiled for, or compile it for this sensor"
+        )
+        raise ConfigError(text, key="chip", value=placement.input_count, remedy=remedy)
 
 
 def _network(config: Config, axons: int) -> Network:
@@ -125,12 +184,14 @@ def model_of(tables: Mapping[str, Any], sensor: Mapping[str, Any]) -> Model:
 
 
 def tick_us_of(config: Config) -> int:
-    """Return the length of a tick of the network, µs."""
+    """Return the length of a tick of the network or chip, µs."""
+    if on_chip(config) and config.chip.tick_us:
+        return config.chip.tick_us
     tick_us = config.model.get("tick_us", 1_000) if config.model else config.network.tick_us
     return tick_us if isinstance(tick_us, int) else 1_000
 
 
-def _with_sensor(config: Config, size: tuple[int, int] | None, samplerate_hz: int) -> Config:
+def with_sensor(config: Config, size: tuple[int, int] | None, samplerate_hz: int) -> Config:
     """Return the configuration with what the sensor knows of itself, where it does not say otherwise."""
     if samplerate_hz:
         return with_value(config, "sensor", samplerate_hz=samplerate_hz)

@@ -174,6 +174,8 @@ def _read(source: IO[bytes], size: int, path: str) -> tuple[dict[str, Any], dict
             if sum(entry.file_size for entry in file.zip.infolist()) > size:
                 raise ValueError("it would unpack to more than it is")
             state = {key: file[key] for key in file.files}
+            if not all(isinstance(value, np.ndarray) for value in state.values()):
+                raise ValueError("it holds what is no array")
         meta = json.loads(str(state.pop(META)))
     except Exception as error:  # zipfile and numpy know no end of ways to trip over a damaged byte
         raise ModelError(f"{path} is not a model of spikestream, or is damaged") from error

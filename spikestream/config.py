@@ -91,6 +91,17 @@ class LearnConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ChipConfig:
+    """A chip in place of the network: what it holds from a file, or compiled of a model when the run starts."""
+
+    placement: str = ""  # a file, or a folder of memory images: docs/chip.md
+    model: str = ""  # in place of that: saved by `replay --save`, a NIR file, or the TOML of a model
+    target: str = "truenorth"  # the kind of chip a model is compiled for
+    tick_us: int = 0  # 0 for that of the network
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ReadoutConfig:
     """How decisions are made: every ``window_us``, or in the windows the sensor marks."""
 
@@ -127,6 +138,7 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
     model: Mapping[str, Any] = field(default_factory=dict)  # instead of the network: tables of docs/model.md
+    chip: ChipConfig = field(default_factory=ChipConfig)
     readout: ReadoutConfig = field(default_factory=ReadoutConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -201,6 +213,7 @@ def _check(config: Config) -> None:
     checks = (
         ("batch.length_us", config.batch.length_us, 0 < config.batch.length_us <= HOUR_US, f"1 to {HOUR_US:,}"),
         ("network.tick_us", config.network.tick_us, 0 < config.network.tick_us <= HOUR_US, f"1 to {HOUR_US:,}"),
+        ("chip.tick_us", config.chip.tick_us, 0 <= config.chip.tick_us <= HOUR_US, f"0 to {HOUR_US:,}"),
         ("readout.window_us", config.readout.window_us, config.readout.window_us > 0, "1 or more"),
         ("checkpoint.every_s", config.checkpoint.every_s, config.checkpoint.every_s > 0, "numbers above 0"),
         (

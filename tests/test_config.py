@@ -17,7 +17,7 @@ from small import events
 from spikestream.batch import no_spikes
 from spikestream.building import build
 from spikestream.config import HOUR_US, Config, from_tables, read_config, to_tables, with_value
-from spikestream.errors import ConfigError, PluginError
+from spikestream.errors import ConfigError, ModelError, PluginError
 from spikestream.stages.carfac import Carfac
 from spikestream.stages.hear import Cochlea
 from spikestream.stages.network import Network
@@ -524,7 +524,7 @@ HUGE = {"neurons", "kept"}  # as large as memory, which is not tried here
 @settings(deadline=None, max_examples=500)
 def test_odd_values_build_a_pipeline_that_runs_or_are_refused(chosen):
     chosen = [((section, key), value) for (section, key), value in chosen if key not in HUGE or len(value) < 5]
-    with suppress(ConfigError, PluginError):  # an unknown ear
+    with suppress(ConfigError, PluginError, ModelError):  # an unknown ear, no placement
         made = read_config(None, ["sensor.size=4x4", "network.neurons=3", *(f"{s}.{k}={v}" for (s, k), v in chosen)])
         built = build(made, (4, 4))
         built(events(0, 20_000, [(t, t % 4, 1, True) for t in range(0, 20_000, 100)]))

@@ -13,6 +13,7 @@ VERBS = {
     "info": "say what a recording is and holds",
     "convert": "write a recording in another format, or sound as the spikes of the cochlea",
     "model": "show the network that a file describes, as text and as a picture",
+    "emulate": "run a network on an emulated neuromorphic chip, and say what it takes and costs there",
     "plugins": "list sensors, formats, stages and outputs, built in and installed",
     "demo": "see it all at work on a shipped recording",
 }

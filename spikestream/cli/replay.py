@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spikestream.service.session import Session
 
 PROGRESS_S = 0.2
+TARGETS = ("float", "chip", "both")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     add("--time", metavar="POLICY", help="what becomes of a stamp that steps back: clamp (default), drop, fail")
     add("--format", help="format of the recording, where its content does not tell")
     add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
+    add("--target", metavar="WHAT", help="float (default), chip: in place of the network, or both side by side")
+    add("--placement", metavar="FILE", help="what the chip holds, else --model is compiled to it")
     add(
         "--at",
         nargs=2,
@@ -90,6 +93,32 @@ def configure(options: argparse.Namespace) -> Config:
         config = with_value(config, "publish", urls=tuple(options.publish))
     if options.labels and not says_windows(options.config, options.sets):
         config = with_value(config, "readout", windows="marked")
+    return config if options.target is None and options.placement is None else _aimed(config, options)
+
+
+def _aimed(config: Config, options: argparse.Namespace) -> Config:
+    """Return the configuration with a chip, or without one, as --target and --placement ask; raises `ConfigError`."""
+    from spikestream.config import ChipConfig, with_value
+    from spikestream.errors import ConfigError, nearest
+
+    target = options.target or "chip"
+    if target not in TARGETS:
+        text, near = f"unknown target '{target}'", nearest(target, TARGETS)
+        raise ConfigError(text, key="--target", value=target, allowed=", ".join(TARGETS), nearest=near)
+    if target == "float":
+        if options.placement:
+            raise ConfigError("--placement is for a chip", key="--placement", remedy="--target chip")
+        return replace(config, chip=ChipConfig())
+    if options.placement:
+        config = with_value(config, "chip", placement=options.placement, model="")
+    elif options.model:
+        config = with_value(config, "chip", model=options.model, placement="")
+    if not options.model and (target == "both" or not (config.chip.placement or config.chip.model)):
+        text = "a chip does not learn: it holds a network that was trained before"
+        train = f"spikestream replay {options.source} --labels FILE --speed max --save model.npz"
+        remedy = f"{train}\n  then: spikestream replay {options.source} --model model.npz --target {target}"
+        remedy += "" if target == "both" else "\n  or:   --placement FILE, a network placed on a chip already"
+        raise ConfigError(text, key="--target", value=target, remedy=remedy)
     return config
 
 
@@ -122,7 +151,10 @@ def run(options: argparse.Namespace) -> int:
         record=options.record or "",
         at=tuple(_setting(time, text) for time, text in options.at),
         wait_subscribers=options.wait_subscribers,
+        beside=options.target == "both",
     )
+    if job.config.chip.model:
+        console.log(f"compiling {job.config.chip.model} for a {job.config.chip.target} chip")
     if job.config.checkpoint.path:
         console.log("warning: checkpoint.path is for 'run'; a replay saves what --save names")
     shown = _Shown(console, options)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from spikestream.plots.activity import Membrane, cochleagram, membrane, raster, record
 from spikestream.plots.answers import learning_curve, timeline
 from spikestream.plots.base import need_matplotlib
+from spikestream.plots.chip import chip_picture
 from spikestream.plots.counts import band_counts, pixel_counts
 from spikestream.plots.diagram import diagram
 from spikestream.plots.learned import LAGS_MS, MOST_MAPS, pair_change, stdp_window, weight_maps
@@ -18,6 +19,7 @@ __all__ = [
     "MOST_MAPS",
     "Membrane",
     "band_counts",
+    "chip_picture",
     "cochleagram",
     "diagram",
     "learning_curve",

@@ -36,6 +36,8 @@ class Job:
     at: tuple[tuple[int, str, bool | int | float | str], ...] = ()
     """Settings: µs after the stream's start, key, value."""
     wait_subscribers: int = 0
+    beside: bool = False
+    """Whether the network of ``model`` runs beside the chip, to be compared with it."""
     blocking: bool = True
     """Whether a subscriber may make the run wait for it: never a daemon."""
 

@@ -22,10 +22,12 @@ from spikestream.sensors.microphone import Microphone
 from spikestream.sensors.pace import Pace
 from spikestream.sensors.record import Record
 from spikestream.sensors.recording import Recording
+from spikestream.service.beside import Beside
 from spikestream.service.commands import Planned, known_commands, label_windows, marker
 from spikestream.service.engine import Engine, OutputHash
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job, check, guarded, sensor_of
+from spikestream.service.placing import is_saved, latency_of, placement_of
 from spikestream.service.record import Recorder
 from spikestream.service.record_wav import WavRecorder
 from spikestream.service.scoring import Scorer
@@ -41,8 +43,8 @@ PATIENCE_S = 10.0
 
 
 def warm_up(session: Session) -> None:
-    """Load, or on a new machine compile, the kernels of a session's network and ear: no batch shall wait."""
-    session.pipeline.stages["network"].prepare()  # type: ignore[attr-defined]
+    """Load, or on a new machine compile, the kernels of a session's network or chip, and ear: no batch shall wait."""
+    session.pipeline.stages[session.core].prepare()  # type: ignore[attr-defined]
     if "hear" in session.pipeline.stages:
         config: Config = session.pipeline.config
         rate, channels = config.sensor.samplerate_hz, getattr(session.sensor, "channels", 1)
@@ -65,6 +67,7 @@ class Session:
             self.rows = self.sensor.labels
         self.pipeline = self._open_pipeline()
         self.scorer = self._open_scorer()
+        self.beside = self._open_beside() if job.beside else None
         self.hash = OutputHash()
         self.started = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -85,7 +88,7 @@ class Session:
             name=config.publish.pipeline,
             commands=known_commands(config, self.sensor, windows if job.labels else None),
             mark=lambda batch: (*planned(batch), *marks(batch)),
-            watch=[self.hash, self._score, *([self.recorder] if self.recorder else [])],
+            watch=[one for one in (self.hash, self._score, self.beside, self.recorder) if one is not None],
             on_outputs=on_outputs,
         )
 
@@ -232,7 +235,7 @@ class Session:
             "events_in": self.engine.sensor.sent + sum(self._lost_before().values()),
             "events_filtered": sum(sum(account.filtered.values()) for account in accounts),
             "events_dropped": dropped + self.engine.channel.dropped + sum(self._lost_before().values()),
-            "spikes_out": self.pipeline.made["network"],
+            "spikes_out": self.pipeline.made[self.core],
             "decisions": self.pipeline.made["readout"],
             "accuracy": scores.get("accuracy"),
             "prequential_accuracy": scores.get("prequential_accuracy"),
@@ -243,12 +246,31 @@ class Session:
             "duration_us": progress.stop - (progress.start or 0),
             "state_sha256": checkpoint.state_sha256(self.pipeline),
             "output_sha256": self.hash.hexdigest(),
+            **({"chip": self._chip_facts()} if self.core == "chip" else {}),
+            **(self.beside.summary() if self.beside else {}),
         }
 
+    def _chip_facts(self) -> dict[str, Any]:
+        """Return what the chip is, how late its outputs are, and what it counted."""
+        chip: Any = self.pipeline.stages["chip"]
+        late = latency_of(chip.placement)
+        late_ms = None if late is None else late * chip.tick_us / 1000
+        facts = {"law": chip.placement.law, "cores": chip.placement.cores}
+        return {**facts, "latency_ticks": late, "latency_ms": late_ms, "counters": dict(chip.counters)}
+
+    @property
+    def core(self) -> str:
+        """Return the name of the stage whose spikes are read out: network or chip."""
+        return "chip" if "chip" in self.pipeline.stages else "network"
+
     def _open_pipeline(self) -> Pipeline:
-        pipeline = build(self.job.config, self.sensor.size, getattr(self.sensor, "samplerate_hz", 0))
+        config = self.job.config
+        placement = placement_of(config)
+        pipeline = build(config, self.sensor.size, getattr(self.sensor, "samplerate_hz", 0), placement=placement)
         if self.job.model:
             checkpoint.transfer(self.job.model, pipeline)
+        elif config.chip.model and is_saved(config.chip.model):  # the labels its neurons have earned
+            checkpoint.transfer(config.chip.model, pipeline)
         elif isinstance(self.sensor, Record) and self.sensor.state:
             checkpoint.restore(self.sensor.state, pipeline)
         return pipeline
@@ -278,6 +300,9 @@ class Session:
         windows = label_windows(self.job.config, self.rows)
         return Scorer(windows, axons, self.job.config.learn.enabled) if self.rows else None
 
+    def _open_beside(self) -> Beside:
+        return Beside(self.job.model, self.pipeline, self._senses, self._open_scorer())
+
     def _score(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         if self.scorer is not None:
             self.scorer.observe(outputs[self._senses], outputs["readout"])
@@ -291,7 +316,7 @@ class Session:
         progress = self.engine.progress
         values = {
             "events_in": progress.rows,
-            "spikes_out": self.pipeline.made["network"],
+            "spikes_out": self.pipeline.made[self.core],
             "decisions": self.pipeline.made["readout"],
             "events_dropped": self.engine.channel.dropped,
             "realtime_factor": progress.realtime_factor(),

@@ -19,6 +19,7 @@ from spikestream.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from spikestream.service.session import Session
+    from spikestream.stages.chip import Chip
     from spikestream.stages.network import Network
 
 MOST_SPIKES = 200_000
@@ -60,10 +61,15 @@ class Pictures:
     def __init__(self, folder: Path, session: Session) -> None:
         self.folder, self.session = folder, session
         self.stages: dict[str, Any] = {**session.pipeline.stages}
-        self.network: Network = self.stages["network"]
+        self.network: Network | None = self.stages.get("network")
+        self.chip: Chip | None = self.stages.get("chip")
         self._fired = Last(MOST_SPIKES)
-        self._heard = Last(MOST_HEARD, MOST_TICKS * self.network.tick_us)
-        self._wins = np.zeros(self.network.neurons, np.int64)
+        self._heard = Last(MOST_HEARD, MOST_TICKS * self.stages[session.core].tick_us)
+        neurons = self.network.neurons if self.network else self.stages["chip"].placement.outputs
+        self._wins = np.zeros(neurons, np.int64)
+        self._inputs = np.zeros(self.chip.placement.input_count if self.chip else 0, np.int64)
+        if self.chip:
+            self.chip.watch()
         self._decisions: deque[Decision] = deque(maxlen=MOST_DECISIONS)
         self._ear = self.stages.get("hear")
         self._centres_hz: Array | None = getattr(self._ear, "centres_hz", None)
@@ -72,8 +78,11 @@ class Pictures:
 
     def __call__(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         """Keep what is drawn of one batch."""
-        heard, fired, made = outputs["address" if self._ear is None else "hear"], outputs["network"], outputs["readout"]
+        heard, fired = outputs["address" if self._ear is None else "hear"], outputs[self.session.core]
+        made = outputs["readout"]
         if isinstance(heard, Spikes):
+            if self.chip:
+                self._inputs += np.bincount(heard.axon, minlength=len(self._inputs))
             self._heard.add(heard)
             if self._bands is not None:
                 self._bands.add(heard)
@@ -87,17 +96,28 @@ class Pictures:
         """Draw what applies to this run and return the names of the files; raises `RecordingError`."""
         drawn = {
             "raster.png": self._raster(),
-            "weights.png": self._weights(),
-            "membrane.png": self._membrane(),
-            "stdp.png": self._stdp(),
+            **(self._of_network(self.network) if self.network else {}),
             "decisions.png": self._timeline(),
             "accuracy.png": self._accuracy(),
             "cochleagram.png": self._cochleagram(),
         }
-        written = {name: axes for name, axes in drawn.items() if axes is not None}
-        for name, axes in written.items():
-            write_figure(str(self.folder / name), axes.figure)
-        return list(written)
+        figures = {name: axes.figure for name, axes in drawn.items() if axes is not None}
+        if self.chip:
+            figures["chip.png"] = self._chip(self.chip)
+        for name, figure in figures.items():
+            write_figure(str(self.folder / name), figure)
+        return list(figures)
+
+    def _of_network(self, network: Network) -> dict[str, Any]:
+        return {
+            "weights.png": self._weights(network),
+            "membrane.png": self._membrane(network),
+            "stdp.png": self._stdp(network),
+        }
+
+    def _chip(self, chip: Chip) -> Any:
+        ticks = (self.session.engine.progress.stop - self._origin) // chip.tick_us
+        return plots.chip_picture(chip.placement, chip.fires, self._inputs, ticks=ticks)
 
     @property
     def _origin(self) -> int:
@@ -106,7 +126,7 @@ class Pictures:
 
     def _raster(self) -> Any:
         spikes, all_ = self._fired.spikes(), int(self._wins.sum())
-        axes = plots.raster(spikes, rows=self.network.neurons, origin_us=self._origin)
+        axes = plots.raster(spikes, rows=len(self._wins), origin_us=self._origin)
         axes.set_title(f"{_of_all(len(spikes), all_)} spikes")
         return axes
 
@@ -117,33 +137,33 @@ class Pictures:
         order: list[int] = np.lexsort((-self._wins, -recent)).tolist()
         return order
 
-    def _weights(self) -> Any:
+    def _weights(self, network: Network) -> Any:
         try:
-            weights = self.network.weights
+            weights = network.weights
         except ModelError:  # several projections, or none that is a matrix
             return None
-        if len(weights) != self.network.axons:  # of a population onto another
+        if len(weights) != network.axons:  # of a population onto another
             return None
-        where: dict[str, Any] = {"size": self.stages["address"].size} if self._ear is None else self._grid()
+        where: dict[str, Any] = {"size": self.stages["address"].size} if self._ear is None else self._grid(network)
         shown = np.argsort(-self._wins, kind="stable")[: plots.MOST_MAPS].tolist()
         axes = plots.weight_maps(weights, neurons=shown, **where)
-        axes.set_title(f"weights of {_of_all(len(shown), self.network.neurons, 'the busiest')} neurons")
+        axes.set_title(f"weights of {_of_all(len(shown), network.neurons, 'the busiest')} neurons")
         return axes
 
-    def _grid(self) -> dict[str, int]:
+    def _grid(self, network: Network) -> dict[str, int]:
         """Return how many bands an ear has; of one that does not tell, as many as axons."""
         bands = 0 if self._centres_hz is None else len(self._centres_hz)
-        return {"bands": bands if bands and self.network.axons % bands == 0 else self.network.axons}
+        return {"bands": bands if bands and network.axons % bands == 0 else network.axons}
 
-    def _membrane(self) -> Any:
+    def _membrane(self, network: Network) -> Any:
         """Draw voltages of the last moments, heard again by a copy of the network as it is now, frozen."""
         from spikestream.building import build
 
         heard = self._heard.spikes()
-        if heard.stop - heard.start < 2 * self.network.tick_us:
+        if heard.stop - heard.start < 2 * network.tick_us:
             return None
         again: Any = build(self.session.pipeline.config).stages["network"]
-        learned = {key: value for key, value in self.network.state().items() if key in self.network.LEARNED}
+        learned = {key: value for key, value in network.state().items() if key in network.LEARNED}
         again.restore({**again.state(), **learned})
         again.learning = False
         try:
@@ -154,8 +174,8 @@ class Pictures:
         axes.set_title("the last moments, given to the network once more, frozen")
         return axes
 
-    def _stdp(self) -> Any:
-        learn, tick_us = self.session.job.config.learn, self.network.tick_us
+    def _stdp(self, network: Network) -> Any:
+        learn, tick_us = self.session.job.config.learn, network.tick_us
         if not learn.enabled or learn.rule != "stdp" or self.session.job.config.model:
             return None
         options = {key: getattr(learn, key) for key in MEASURED}

@@ -37,8 +37,8 @@ def say_if_cold(console: Console, session: Session | None = None) -> None:
     """Tell why nothing happens yet, where kernels have to be compiled first."""
     from spikestream.kernels import COLD
 
-    network = session.pipeline.stages.get("network") if session is not None else None
-    if COLD or getattr(network, "cold", False):
+    core = session.pipeline.stages[session.core] if session is not None else None
+    if COLD or getattr(core, "cold", False):
         console.log("compiling the kernels: once per version, about half a minute")
 
 
@@ -60,4 +60,20 @@ def report(summary: Mapping[str, Any], session: Session) -> str:
         baseline = summary["baseline_accuracy"]
         beside = f", nearest centroid {baseline:.1%}" if baseline is not None else ""
         lines.append(f"held-out accuracy {summary['accuracy']:.1%}   (chance {summary['chance']:.1%}{beside})")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_of_chip(summary)])
+
+
+def _of_chip(summary: Mapping[str, Any]) -> list[str]:
+    """Return what a run on a chip, and the network beside it, have to tell."""
+    lines = []
+    if (chip := summary.get("chip")) is not None:
+        late = chip["latency_ticks"]
+        told = f", its outputs {chip['latency_ms']:g} ms late ({late} of its ticks)" if late is not None else ""
+        lines.append(f"chip              law {chip['law']}, {chip['cores']:,} cores{told}")
+    if (beside := summary.get("float")) is not None:
+        right = "" if beside["accuracy"] is None else f", held-out accuracy {beside['accuracy']:.1%}"
+        lines.append(f"float beside it   {beside['spikes_out']:,} spikes, {beside['decisions']:,} decisions{right}")
+        alike = summary["spike_correlation"]
+        share = "-" if summary["agreement"] is None else f"{summary['agreement']:.1%} of {summary['compared']:,}"
+        lines.append(f"agreement         {share} decisions alike, correlation of spike counts {alike}")
+    return lines

@@ -22,6 +22,13 @@ def tables_of_model(path: str) -> dict[str, Any]:
     return kept
 
 
+def tables_of_chip(model: str) -> dict[str, Any]:
+    """Return the tables of the saved model that a chip is to hold, {} for what is no saved model."""
+    from spikestream.service.placing import is_saved
+
+    return {**tables_of_model(model), "chip": {}} if model and is_saved(model) else {}
+
+
 SOUND = {"network": {"theta_plus": 0.5}}
 """What is different for sound unless it is set: a cochlea gives more spikes than a camera does after `downsample`."""
 
