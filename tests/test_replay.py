@@ -43,7 +43,7 @@ def test_json_has_the_documented_keys_and_nothing_else(whole):
     "args",
     [
         ["--speed", "50"],
-        ["--speed", "max", "--set", "batch.length_us=1000"],
+        ["--speed", "max", "--set", "batch.length_us=3300"],
         ["--speed", "max", "--set", "batch.length_us=7000"],
         ["--speed", "max", "--set", "batch.length_us=10000000"],
     ],
