@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from spikestream.model import Input, Model, Population, Projection, Rule
     from spikestream.model.circuit import Cells, Circuit, Link
     from spikestream.model.crossbar import CrossbarPlacement
+    from spikestream.model.loihi import LoihiPlacement
     from spikestream.model.nir import Graph
+    from spikestream.model.nir.fold import fold
+    from spikestream.model.nir.steps import Discretisation
     from spikestream.model.placement import Placement
     from spikestream.pipeline import Pipeline
     from spikestream.stages.address import Address
@@ -76,8 +79,11 @@ _HOMES = {
     "spikestream.files.write": "write",
     "spikestream.model": "Input Model Population Projection Rule",
     "spikestream.model.crossbar": "CrossbarPlacement",
+    "spikestream.model.loihi": "LoihiPlacement",
     "spikestream.model.circuit": "Cells Circuit Link",
     "spikestream.model.nir": "Graph",
+    "spikestream.model.nir.fold": "fold",
+    "spikestream.model.nir.steps": "Discretisation",
     "spikestream.model.placement": "Placement",
     "spikestream.pipeline": "Pipeline",
     "spikestream.stages.address": "Address",
@@ -111,6 +117,7 @@ __all__ = [
     "Decision",
     "Decisions",
     "DeviceError",
+    "Discretisation",
     "Events",
     "Filters",
     "FirstSpikeCode",
@@ -119,6 +126,7 @@ __all__ = [
     "IntervalCode",
     "Label",
     "Link",
+    "LoihiPlacement",
     "Message",
     "Model",
     "ModelError",
@@ -146,6 +154,7 @@ __all__ = [
     "Window",
     "build",
     "compile",
+    "fold",
     "info",
     "load",
     "read",
