@@ -103,7 +103,7 @@ def test_rows_in_any_order_come_to_lie_by_core_and_axon():
         {"first_synapse": [0, 0, 0, 0, 0, 0, 1]},
         {"first_synapse": [0, 0, 0, 0, 0, 0]},
         {"compartment": [0]},
-        {"notes": {"a": object()}},
+        {"notes": {"a": {1, 2}}},
         {"compartments": [[1], [2, 3]]},
         {"compartments": [1.5, 2]},
         {"compartments": []},
