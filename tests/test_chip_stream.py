@@ -400,3 +400,10 @@ def test_a_recording_of_another_size_does_not_fit_the_compiled_chip(trained, tmp
     assert "32 inputs, and what feeds it has 128 axons" in done.stderr
     done = called("emulate", folder / "m.npz", "--input", tmp_path / "b.aedat4", code=2)
     assert "32 inputs, and what feeds it has 128 axons" in done.stderr
+
+
+def test_a_daemon_says_that_it_compiles_and_ends_with_its_sensor(trained, tmp_path):
+    base, folder = trained
+    text = f'[sensor]\nuri = "{base[0]}"\nspeed = "max"\n[chip]\nmodel = "{folder / "m.npz"}"\n'
+    (tmp_path / "d.toml").write_text(text)
+    assert f"compiling {folder / 'm.npz'} for a truenorth chip" in called("run", tmp_path / "d.toml").stderr

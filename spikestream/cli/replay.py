@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import Console, add_quiet, run_until_signalled
-from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold
+from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold, say_if_compiled
 from spikestream.cli.base.settings import says_windows, tables_of_model, tables_of_sensor
 from spikestream.units import duration_us, show_count, show_us
 
@@ -153,8 +153,7 @@ def run(options: argparse.Namespace) -> int:
         wait_subscribers=options.wait_subscribers,
         beside=options.target == "both",
     )
-    if job.config.chip.model:
-        console.log(f"compiling {job.config.chip.model} for a {job.config.chip.target} chip")
+    say_if_compiled(console, job.config)
     if job.config.checkpoint.path:
         console.log("warning: checkpoint.path is for 'run'; a replay saves what --save names")
     shown = _Shown(console, options)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from spikestream.cli.base import INTERRUPTED, Console, add_quiet, run_until_signalled
-from spikestream.cli.base.report import say_if_cold
+from spikestream.cli.base.report import say_if_cold, say_if_compiled
 from spikestream.cli.base.settings import tables_of_chip, tables_of_sensor
 
 
@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     known = path if path and Path(path).exists() else ""
     every_s = config.checkpoint.every_s
     record = options.record or ""
+    say_if_compiled(console, config)
     session = Session(Job(config, model=known, save=path, save_every_s=every_s, record=record, blocking=False))
     if known:
         console.log(f"goes on with what {known} has learned")

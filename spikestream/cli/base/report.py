@@ -11,6 +11,7 @@ from spikestream.units import show_us
 
 if TYPE_CHECKING:
     from spikestream.batch import Decision
+    from spikestream.config import Config
     from spikestream.service.session import Session
 
 
@@ -40,6 +41,12 @@ def say_if_cold(console: Console, session: Session | None = None) -> None:
     core = session.pipeline.stages[session.core] if session is not None else None
     if COLD or getattr(core, "cold", False):
         console.log("compiling the kernels: once per version, about half a minute")
+
+
+def say_if_compiled(console: Console, config: Config) -> None:
+    """Tell why nothing happens yet, where a network has to be compiled for a chip first."""
+    if config.chip.model:
+        console.log(f"compiling {config.chip.model} for a {config.chip.target} chip")
 
 
 def report(summary: Mapping[str, Any], session: Session) -> str:
