@@ -44,6 +44,10 @@ def compile(
     With ``samples``, spikes of the inputs, the report tells how circuit and chip agree on them, in windows of
     ``window_us`` µs. Raises `ModelError` for what does not fit, `ConfigError`.
     """
+    given: object = samples
+    if given is not None and not isinstance(given, Spikes):
+        text = f"samples are Spikes of the inputs, not {type(given).__name__}"
+        raise ConfigError(text, key="samples")
     circuit = circuit_of(model, discretisation)
     placement, _ = compile_with_reference(circuit, target, progress=progress, **options)
     if samples is None:

@@ -295,3 +295,15 @@ def test_a_placement_survives_its_own_file(tmp_path):
     assert read_placement(tmp_path / "a.npz").digest.tolist() == LIVELY.digest.tolist()
     with pytest.raises(ConfigError):
         write_placement(tmp_path / "a.xyz", LIVELY, format="xyz")
+
+
+@pytest.mark.parametrize("tick_us", ["1ms", None, 1.5, 0, [1]])
+def test_a_tick_is_whole_microseconds(tick_us):
+    with pytest.raises(ConfigError, match="tick_us"):
+        Chip(LIVELY, tick_us=tick_us)
+
+
+@pytest.mark.parametrize("wrong", [{"weights": [[1], [2, 3]]}, {"cores": None}, {"axons": 1.5}, {"weights": "a"}])
+def test_what_is_no_number_is_no_part_of_a_placement(wrong):
+    with pytest.raises(ModelError):
+        CrossbarPlacement.of(**{"cores": 1, "axons": 1, "neurons": 1, **wrong})

@@ -208,3 +208,30 @@ def test_cells_that_cannot_be_are_refused(wrong):
 def test_circuits_of_one_digest_are_one_circuit():
     assert chain(1).digest.tolist() == chain(1).digest.tolist()
     assert chain(1).digest.tolist() != chain(2).digest.tolist()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Cells("a", "x"),
+        lambda: Cells("a", (2.5,)),
+        lambda: Cells("a", (3,), decay="fast"),
+        lambda: Cells("a", (3,), decay=[[1], [2, 3]]),
+        lambda: Link.dense("a", "b", np.zeros(3)),
+        lambda: Link.dense("a", "b", None),
+        lambda: Link.dense("a", "b", [["1"]]),
+        lambda: Link.dense("a", "b", np.ones((2, 2)), delay="x"),
+        lambda: Link.dense("a", "b", np.ones((2, 2)), delay=1.5),
+        lambda: Link("a", "b", [0, 0.5], [0], [1.0]),
+        lambda: Circuit("in", (Cells("a", (2,)),), (), ("a",)),
+        lambda: Circuit((("in", -2),), (Cells("a", (2,)),), (), ("a",)),
+        lambda: Circuit((("in",),), (Cells("a", (2,)),), (), ("a",)),
+        lambda: Circuit((), ("a",), (), ("a",)),
+        lambda: Circuit((), (Cells("a", (2,)),), None, ("a",)),
+        lambda: Circuit((), (Cells("a", (2,)),), (), ("a",), step_us=-1),
+        lambda: Circuit((), (Cells("a", (2,)),), (), ("a",), step_us="1ms"),
+    ],
+)
+def test_what_is_no_circuit_is_one_clear_error(make):
+    with pytest.raises(ModelError):
+        make()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from spikestream.errors import ConfigError, ModelError
 from spikestream.model.nir import Graph, Node
+from spikestream.model.nir import fold as nir_fold
 from spikestream.model.nir import linear as nir_linear
 from spikestream.model.nir.fold import fold
 from spikestream.model.nir.rewire import input_through_loops
@@ -220,7 +221,8 @@ def test_layers_of_too_many_weights_are_refused_before_they_are_built(node):
         fold(between((1, 4096, 4096), node))
 
 
-def test_ways_that_double_with_every_node_are_refused():
+def test_ways_that_double_with_every_node_are_refused(monkeypatch):
+    monkeypatch.setattr(nir_fold, "MOST_TERMS", 2**12)
     nodes, edges, before = {"in": Node("Input", {"shape": (1,)})}, [], ["in"]
     for k in range(60):
         late = Node("Delay", {"delay": np.array([float(1 + k * 37 % 1000)])})

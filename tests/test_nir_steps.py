@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from folding_cases import LEAKY, RNG, between, outputs, relay
 
-from spikestream.errors import ConfigError
+from spikestream.errors import ConfigError, ModelError
 from spikestream.model.circuit import Cells, Circuit, Link
 from spikestream.model.nir import Node
 from spikestream.model.nir.export import of_circuit
@@ -98,3 +98,13 @@ def test_a_circuit_that_went_out_as_nir_comes_back_bit_for_bit():
     first, second = (Simulator(one).run(values, record=["a", "b"]) for one in (circuit, again))
     assert first.v["a"].tolist() == second.v["a"].tolist()
     assert first.v["b"].tolist() == second.v["b"].tolist()
+
+
+def test_a_choice_that_a_discretisation_does_not_have_is_told():
+    with pytest.raises(ConfigError, match="no 'dt'") as told:
+        Discretisation.of("norse", dt=1e-3)
+    assert "dt_s" in str(told.value)
+    with pytest.raises(ConfigError, match="no length of a step"):
+        Discretisation(dt_s="1ms")
+    with pytest.raises(ModelError, match="a NIR graph is wanted"):
+        fold("network.nir")

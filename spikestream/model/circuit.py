@@ -29,6 +29,7 @@ from spikestream.errors import ModelError
 
 Array: TypeAlias = NDArray[Any]
 
+_PARTS = {"cells": "Cells", "links": "Link", "outputs": "names of cells", "inputs": "names and sizes"}
 RESETS = ("value", "subtract", "crossing")
 MOST_SPIKES = 1024
 """Of a cell in a step."""
@@ -88,7 +89,8 @@ class Cells:
         return f"Cells({self.name}, {' x '.join(map(str, self.shape))})"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(side) for side in self.shape))
+        shape = _numbers(f"shape of cells '{self.name}'", self.shape, np.int64)
+        object.__setattr__(self, "shape", tuple(shape.reshape(-1).tolist()))
         if not self.shape or not 1 <= self.size <= MOST_CELLS or min(self.shape) < 1:
             raise ModelError(f"cells '{self.name}' of shape {self.shape} cannot be: 1 to {MOST_CELLS:,} of them")
         if self.reset not in RESETS:
@@ -124,9 +126,12 @@ class Link:
     @classmethod
     def dense(cls, source: str, target: str, matrix: Array, delay: int = 0) -> Link:
         """Return the link of a matrix (source, target); zeros are no weights."""
-        rows, columns = np.nonzero(matrix)
-        first = np.searchsorted(rows, np.arange(len(matrix) + 1))
-        return cls(source, target, first, columns, np.asarray(matrix, np.float64)[rows, columns], delay)
+        given = _numbers(f"weights of the link {source} -> {target}", matrix, np.float64)
+        if given.ndim != 2:
+            raise ModelError(f"weights of the link {source} -> {target} have {given.ndim} dimensions, not 2")
+        rows, columns = np.nonzero(given)
+        first = np.searchsorted(rows, np.arange(len(given) + 1))
+        return cls(source, target, first, columns, given[rows, columns], delay)
 
     def matrix(self, targets: int) -> Array:
         """Return the weights as a matrix (source, targets) float64."""
@@ -136,9 +141,11 @@ class Link:
 
     def __post_init__(self) -> None:
         for name, kind in (("first", np.int64), ("post", np.int32), ("weights", np.float64)):
-            object.__setattr__(self, name, _frozen(np.array(getattr(self, name), kind, order="C")))
-        if not 0 <= int(self.delay) <= MOST_DELAY:
-            raise ModelError(f"{self!r} cannot be: delays are 0 to {MOST_DELAY:,} steps")
+            what = f"{name} of the link {self.source} -> {self.target}"
+            object.__setattr__(self, name, _frozen(_numbers(what, getattr(self, name), kind).copy(order="C")))
+        if not isinstance(self.delay, int | np.integer) or not 0 <= self.delay <= MOST_DELAY:
+            text = f"a delay of {self.delay!r:.40} of the link {self.source} -> {self.target} cannot be"
+            raise ModelError(f"{text}: 0 to {MOST_DELAY:,} steps")
         object.__setattr__(self, "delay", int(self.delay))
         _check_rows(self)
 
@@ -187,10 +194,11 @@ class Circuit:
         raise ModelError(f"there are no cells '{name}' in this circuit")
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "cells", "links", "outputs"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        _check_parts(self)
         if not self.cells or not self.outputs:
             raise ModelError("a circuit needs cells, and some of them as outputs")
+        if self.step_us is not None and not (isinstance(self.step_us, int | float) and 0 < self.step_us < np.inf):
+            raise ModelError(f"a step of {self.step_us!r:.40} µs cannot be")
         sizes = dict(self.inputs) | {one.name: one.size for one in self.cells}
         if len(sizes) < len(self.inputs) + len(self.cells):
             raise ModelError("two parts of a circuit have one name")
@@ -205,10 +213,42 @@ def _frozen(array: Array) -> Array:
     return array
 
 
+def _numbers(what: str, value: Any, kind: type[np.generic]) -> Array:
+    """Return an array of numbers of a kind; raises `ModelError` where they are none, or no whole ones."""
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind in "biuf" or not given.size:
+            made = given.astype(kind)
+            if np.issubdtype(kind, np.floating) or np.array_equal(made, given):
+                return made
+    except (TypeError, ValueError):
+        pass
+    whole = "" if np.issubdtype(kind, np.floating) else "whole "
+    raise ModelError(f"{what} are no {whole}numbers: {value!r:.60}")
+
+
+def _check_parts(circuit: Circuit) -> None:
+    """Put tuples of the right parts in place of whatever was given; raises `ModelError`."""
+    for name, kind in (("cells", Cells), ("links", Link), ("outputs", str), ("inputs", tuple)):
+        given = getattr(circuit, name)
+        parts = tuple(given) if isinstance(given, list | tuple) else ()
+        parts = tuple(tuple(one) for one in parts if isinstance(one, list | tuple)) if kind is tuple else parts
+        if (
+            not isinstance(given, list | tuple)
+            or len(parts) != len(given)
+            or not all(isinstance(p, kind) for p in parts)
+        ):
+            raise ModelError(f"{name} of a circuit are no list of {_PARTS[name]}: {given!r:.60}")
+        object.__setattr__(circuit, name, parts)
+    for one in circuit.inputs:
+        if len(one) != 2 or not isinstance(one[0], str) or not isinstance(one[1], int | np.integer) or one[1] < 1:
+            raise ModelError(f"an input of a circuit is its name and its size, not {one!r:.60}")
+
+
 def _filled(what: str, value: Any, cells: Cells) -> Array:
     """Return an array (size,) of a number or of as many numbers as there are cells."""
     kind = np.int32 if what.startswith("refractory") else np.float64
-    given = np.asarray(value, np.float64)
+    given = _numbers(what, value, np.float64)
     if given.size not in (1, cells.size) or np.isnan(given).any():
         raise ModelError(f"{what} are {given.size} numbers, not {cells.size}, or some are no numbers")
     if kind is np.int32 and np.any((given < 0) | (given > MOST_DELAY) | (given % 1 != 0)):

@@ -112,8 +112,8 @@ class CrossbarPlacement(Placement):
         Without ``inputs``, input ``core · axons + axon`` is that axon, with no delay. Numbers stand for whole arrays.
         """
         for name, size, most in (("cores", cores, MOST_CORES), ("axons", axons, MOST_SIDE), ("neurons", neurons, 4096)):
-            if not 1 <= size <= most:
-                raise ModelError(f"a chip of {size} {name} cannot be: 1 to {most:,}")
+            if not isinstance(size, int | np.integer) or not 1 <= size <= most:
+                raise ModelError(f"a chip of {size!r:.40} {name} cannot be: 1 to {most:,}")
         known = [one.name for one in fields(cls) if one.init]
         for name in given:
             if name not in known:
@@ -142,7 +142,7 @@ class CrossbarPlacement(Placement):
         shapes = {"axon_type": (cores, axons), "synapses": (cores, axons, -(-neurons // 8)), "seed": (cores,)}
         shapes |= dict.fromkeys(_WEIGHTS, (cores, neurons, 4)) | dict.fromkeys(_NEURONS, (cores, neurons))
         for name, shape in shapes.items():
-            if np.ndim(plain[name]) == 0:
+            if not isinstance(plain[name], list) and np.ndim(plain[name]) == 0:
                 plain[name] = np.full(shape, plain[name])
         return cls(**plain)
 

@@ -66,7 +66,10 @@ def frozen(array: Array) -> Array:
 
 def checked(name: str, value: Any, kind: str, shape: tuple[int, ...], low: int, high: int) -> Array:
     """Return a copy of the right type; raises `ModelError` for another shape, a fraction, or what does not fit."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise ModelError(f"{name} of a placement is no array: {error}") from error
     if array.shape != shape or array.dtype.kind not in "biu":
         raise ModelError(f"{name} of a placement is {array.dtype}{array.shape}, not whole numbers of shape {shape}")
     if array.size and not low <= int(array.min()) <= int(array.max()) <= high:

@@ -64,7 +64,7 @@ class Ticked:
     """
 
     def __init__(self, engine: Engine, kind: str, inputs: int, digest: Array, tick_us: int) -> None:
-        if tick_us < 1 or tick_us != int(tick_us):
+        if not isinstance(tick_us, int | float | np.integer) or tick_us < 1 or tick_us != int(tick_us):
             text, allowed = f"tick_us = {tick_us} is out of range", "whole microseconds, 1 or more"
             raise ConfigError(text, key="tick_us", value=tick_us, allowed=allowed)
         self.tick_us = int(tick_us)

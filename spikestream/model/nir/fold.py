@@ -48,6 +48,8 @@ def fold(graph: Graph, discretisation: Discretisation | None = None) -> Circuit:
     found in the graph where a framework hid it (`hidden_dt_s`). Raises `ConfigError` where it is needed and not known,
     and `ModelError` where the graph cannot be folded.
     """
+    if not isinstance(graph, Graph):
+        raise ModelError(f"a NIR graph is wanted, not {type(graph).__name__}", remedy="ss.read_nir(path) reads one")
     return _Folding(graph.flat(), discretisation).circuit()
 
 

@@ -12,7 +12,7 @@ and a current likewise, with tau_syn, w_in and no leak.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -70,6 +70,11 @@ class Discretisation:
             text, known = f"framework '{framework}' is not known", ", ".join(FRAMEWORKS)
             near = nearest(framework, FRAMEWORKS)
             raise ConfigError(text, key="framework", value=framework, allowed=known, nearest=near)
+        choices = [one.name for one in fields(cls)]
+        for name in given:
+            if name not in choices:
+                text = f"a discretisation has no '{name}'"
+                raise ConfigError(text, key=name, allowed=", ".join(choices), nearest=nearest(name, choices))
         return replace(cls(**FRAMEWORKS[framework]), **given)
 
     def __post_init__(self) -> None:
@@ -78,7 +83,7 @@ class Discretisation:
             if value not in allowed:
                 text, near = f"{name} '{value}' is not known", nearest(str(value), allowed)
                 raise ConfigError(text, key=name, value=value, allowed=", ".join(allowed), nearest=near)
-        if self.dt_s is not None and not 0 < self.dt_s < np.inf:
+        if self.dt_s is not None and not (isinstance(self.dt_s, int | float) and 0 < self.dt_s < np.inf):
             raise ConfigError(f"dt_s = {self.dt_s} is no length of a step", key="dt_s", allowed="seconds, above 0")
         if self.recurrent_delay < 1 or self.input_delay < 0:
             text = f"delays of {self.recurrent_delay} and {self.input_delay} steps cannot be"
