@@ -143,6 +143,7 @@ def test_too_few_files_may_be_opened_is_said_clearly():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_starts_ends_it_without_a_traceback(number):
     code = "from spikestream.cli import main; import sys, os, signal\n"
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job of a shell ignores it
     code += "class Slow:\n    def find_spec(self, name, path, target=None):\n"
     code += f"        if name == 'spikestream.cli.replay': os.kill(os.getpid(), {int(number)})\n"
     code += "sys.meta_path.insert(0, Slow())\nsys.exit(main(['replay', 'x']))"

@@ -26,9 +26,18 @@ REAL = {
 }
 
 
+PART = (LOOKS, "--labels", LABELS, "--from", "34s", "--to", "46s")
+"""The end of what is taught and the beginning of what is held out."""
+
+
 @pytest.fixture(scope="module")
 def whole():
     return replay_json(LOOKS, "--labels", LABELS, "--speed", "max")
+
+
+@pytest.fixture(scope="module")
+def part():
+    return replay_json(*PART, "--speed", "max")
 
 
 def test_json_has_the_documented_keys_and_nothing_else(whole):
@@ -49,10 +58,11 @@ def test_json_has_the_documented_keys_and_nothing_else(whole):
     ],
     ids=" ".join,
 )
-def test_the_result_depends_neither_on_pace_nor_on_batches(whole, args):
-    again = replay_json(LOOKS, "--labels", LABELS, *args)
+def test_the_result_depends_neither_on_pace_nor_on_batches(part, args):
+    again = replay_json(*PART, *args)
     same = KEYS - {"realtime_factor", "latency_ms"}
-    assert {key: again[key] for key in same} == {key: whole[key] for key in same}
+    assert {key: again[key] for key in same} == {key: part[key] for key in same}
+    assert again["accuracy"] is not None
 
 
 def test_another_seed_gives_another_result(whole):

@@ -269,10 +269,9 @@ def test_a_cut_wav_is_replayed_up_to_its_end_and_exits_with_3(wav):
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("speaker", ["george", "jackson"])
-def test_spoken_words_are_learned_in_one_pass_with_the_defaults(speaker, data, tmp_path):
+def test_spoken_words_are_learned_in_one_pass_with_the_defaults(data, tmp_path):
     parts, rows, at = [], ["start_us,stop_us,label"], 0
-    names = [f"{digit}_{speaker}_{n}.wav" for digit in range(4) for n in range(5, 45)]
+    names = [f"{digit}_jackson_{n}.wav" for digit in range(4) for n in range(5, 45)]
     for name in np.random.default_rng(0).permutation(names):
         samples, rate = soundfile.read(data / "speech" / "recordings" / name)
         rows.append(f"{at * 125},{(at + len(samples)) * 125},{name[0]}")
