@@ -401,3 +401,9 @@ def test_the_docs_name_every_kind_and_field():
         rows = [line for line in table.splitlines() if line.startswith("|")]
         (line,) = (row for row in rows if kind in row.split("|")[1].replace(",", "").split())
         assert all(name in line for name in known), kind
+
+
+def test_only_a_graph_is_written(tmp_path):
+    with pytest.raises(ModelError, match="a NIR graph is wanted, not NoneType"):
+        write_nir(tmp_path / "x.nir", None)
+    assert list(tmp_path.iterdir()) == []

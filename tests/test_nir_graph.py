@@ -264,3 +264,9 @@ def test_the_table_has_the_fields_that_nir_has():
         theirs = {"shape"} if kind in ("Input", "Output") else theirs
         assert set(ours) == theirs - ({"input_type"} if kind != "Flatten" else set()), kind
     assert set(fields(nir.Flatten(None))) == set(KINDS["Flatten"])
+
+
+@pytest.mark.parametrize("wrong", [{"nodes": None}, {"nodes": []}, {"nodes": {}, "metadata": None}])
+def test_parts_that_are_no_mapping_are_one_clear_error(wrong):
+    with pytest.raises(ModelError, match="mapping by name"):
+        Graph(**wrong)

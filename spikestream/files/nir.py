@@ -42,6 +42,9 @@ def write_nir(path: str | os.PathLike[str], graph: Graph) -> None:
 
     Raises `ModelError` for names that HDF5 cannot hold and shapes that cannot be told.
     """
+    given: object = graph
+    if not isinstance(given, Graph):
+        raise ModelError(f"a NIR graph is wanted, not {type(given).__name__}")
     tree = Group({"version": VERSION, "node": _graph_tree(_told(graph))})
     write_tree(path, tree)
 

@@ -61,6 +61,10 @@ class Graph:
         return f"Graph({len(self.nodes)} nodes, {len(self.edges)} edges)"
 
     def __post_init__(self) -> None:
+        for name in ("nodes", "metadata"):
+            given: object = getattr(self, name)
+            if not isinstance(given, Mapping):
+                raise ModelError(f"{name} of a graph are a mapping by name, not {type(given).__name__}")
         object.__setattr__(self, "nodes", MappingProxyType(dict(self.nodes)))
         object.__setattr__(self, "edges", _edges(self.edges))
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
