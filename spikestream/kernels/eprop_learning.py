@@ -35,7 +35,7 @@ def adapt(
 
 @njit(cache=True, nogil=True)
 def hear(c: Coeffs, g: Scratch, axon: Array, update: int, left: int, active: int) -> int:
-    """Add one tick's input to the traces as they will be at the update, ``left`` ticks later; return how many there are."""
+    """Add one tick's input to the traces as they stand at the update, ``left`` ticks on; return how many there are."""
     share = c.decay_x ** np.float32(left)
     for e in range(len(axon)):
         i = axon[e]
