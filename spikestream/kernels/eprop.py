@@ -20,7 +20,8 @@ What a label brings, by a second run of the same ticks (`learn`):
     gradient: of w_ij sum x_i signal_j, of r_ij likewise, of v_kjc sum o_kj error_c, of b_c sum error_c
 
 and then one step of each synapse by its own size of gradients (Adam), of a row i only where it was active. Nothing
-grows with time: gradients of one window, two moments a synapse.
+grows with time: gradients of one window, two moments a synapse. With no hidden neurons the readout hears the inputs
+themselves: o_ki <- o_ki exp(-dt/tau_k) + the spikes of i in the tick.
 
 Sources: e-prop, Bellec et al., Nat. Commun. 11:3625 (2020), with eligibility factorised into a presynaptic trace and
 the mean surrogate derivative of an interval, and without the term of the adaptation; Adam, Kingma & Ba (2015).
@@ -46,7 +47,7 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-5
 class Params:
     """Times in ms, weights in units of the threshold; ``tau_m_ms`` is a range, in which each neuron draws its own."""
 
-    hidden: int = 200
+    hidden: int = 200  # 0: the readout hears the inputs themselves
     recurrent: float = 0.0  # standard deviation of the recurrent weights as drawn; 0 for none
     adaptive: float = 0.0  # share of the hidden neurons whose threshold adapts
     beta: float = 0.3
@@ -79,7 +80,10 @@ class Coeffs(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """What is learned, and the moments of its gradients. K readout times, H hidden neurons, C places for classes."""
+    """What is learned, and the moments of its gradients.
+
+    K readout times, H hidden neurons, C places for classes, S = H or, where there are none, the axons.
+    """
 
     w: Array  # (axons, H) float32
     w_mean: Array
@@ -87,7 +91,7 @@ class Weights(NamedTuple):
     r: Array  # (H, H) float32, (0, H) without recurrence
     r_mean: Array
     r_square: Array
-    v: Array  # (K, H, C) float32
+    v: Array  # (K, S, C) float32
     v_mean: Array
     v_square: Array
     b: Array  # (C,) float32
@@ -105,7 +109,7 @@ class Memory(NamedTuple):
     v: Array  # (H,) float32
     a: Array  # (H,) float32
     fired: Array  # (H,) float32, 0 or 1: in the last tick
-    o: Array  # (K, H) float32
+    o: Array  # (K, S) float32
 
 
 class Scratch(NamedTuple):
@@ -117,7 +121,7 @@ class Scratch(NamedTuple):
     xr: Array  # (U, H) float32, (0, H) without recurrence
     signal: Array  # (U, H) float32
     psi: Array  # (H,) float32
-    gv: Array  # (K, H, C) float32
+    gv: Array  # (K, S, C) float32
     gb: Array  # (C,) float32
     back: Array  # (H, C) float32
     s: Array  # (C,) float32
@@ -150,7 +154,7 @@ def init(axons: int, classes: int, params: Params, tick_us: int) -> Weights:
     if params.recurrent:
         r[:] = rng.standard_normal((hidden, hidden), np.float32) * np.float32(params.recurrent)
         np.fill_diagonal(r, 0)
-    v = np.zeros((len(params.tau_out_ms), hidden, classes), np.float32)
+    v = np.zeros((len(params.tau_out_ms), hidden or axons, classes), np.float32)
     b = np.zeros(classes, np.float32)
     back = np.zeros((hidden if params.feedback == "random" else 0, classes), np.float32)
     back[:] = rng.standard_normal(back.shape, np.float32)
@@ -166,14 +170,14 @@ def init(axons: int, classes: int, params: Params, tick_us: int) -> Weights:
 
 def rest(weights: Weights) -> Memory:
     """Return the memory of a network at rest."""
-    outs, hidden, _ = weights.v.shape
-    v, a, fired = (np.zeros(hidden, np.float32) for _ in range(3))
-    return Memory(v, a, fired, np.zeros((outs, hidden), np.float32))
+    outs, sources, _ = weights.v.shape
+    v, a, fired = (np.zeros(weights.w.shape[1], np.float32) for _ in range(3))
+    return Memory(v, a, fired, np.zeros((outs, sources), np.float32))
 
 
 def scratch(weights: Weights, ticks: int, c: Coeffs) -> Scratch:
     """Return room for windows of up to ``ticks`` ticks."""
-    (axons, hidden), (outs, _, classes) = weights.w.shape, weights.v.shape
+    (axons, hidden), (outs, sources, classes) = weights.w.shape, weights.v.shape
     updates, f = -(-ticks // c.update), np.float32
     return Scratch(
         x=np.zeros((updates, axons), f),
@@ -182,11 +186,28 @@ def scratch(weights: Weights, ticks: int, c: Coeffs) -> Scratch:
         xr=np.zeros((updates if c.recurrent else 0, hidden), f),
         signal=np.zeros((updates, hidden), f),
         psi=np.zeros(hidden, f),
-        gv=np.zeros((outs, hidden, classes), f),
+        gv=np.zeros((outs, sources, classes), f),
         gb=np.zeros(classes, f),
         back=np.zeros((hidden, classes), f),
         s=np.zeros(classes, f),
     )
+
+
+@njit(cache=True, nogil=True)
+def trace(c: Coeffs, m: Memory, axon: Array) -> None:
+    """Let the readout's traces of one tick decay, and hear its hidden neurons, or where there are none its input."""
+    outs, sources = m.o.shape
+    direct = len(m.v) == 0
+    for k in range(outs):
+        decay = c.decay_out[k]
+        if direct:
+            for i in range(sources):
+                m.o[k, i] *= decay
+            for e in range(len(axon)):
+                m.o[k, axon[e]] += np.float32(1)
+        else:
+            for j in range(sources):
+                m.o[k, j] = m.o[k, j] * decay + m.fired[j]
 
 
 @njit(cache=True, nogil=True)
@@ -214,21 +235,18 @@ def step(c: Coeffs, w: Weights, m: Memory, axon: Array) -> int:
         m.v[j] = max(m.v[j] - threshold * fires, low)
         m.fired[j] = fires
         count += fires
-    for k in range(len(c.decay_out)):
-        decay = c.decay_out[k]
-        for j in range(hidden):
-            m.o[k, j] = m.o[k, j] * decay + m.fired[j]
+    trace(c, m, axon)
     return int(count)
 
 
 @njit(cache=True, nogil=True)
 def read(w: Weights, m: Memory, live: int, s: Array) -> None:
     """Write the softmax of the first ``live`` classes into ``s``."""
-    outs, hidden, _ = w.v.shape
+    outs, sources, _ = w.v.shape
     for k in range(live):
         s[k] = w.b[k]
     for q in range(outs):
-        for j in range(hidden):
+        for j in range(sources):
             o = m.o[q, j]
             if o > np.float32(1e-3):
                 for k in range(live):

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from spikestream.kernels import Array
-from spikestream.kernels.eprop import BETA_1, BETA_2, EPSILON, GAMMA, Coeffs, Memory, Scratch, Weights, read
+from spikestream.kernels.eprop import BETA_1, BETA_2, EPSILON, GAMMA, Coeffs, Memory, Scratch, Weights, read, trace
 
 
 @njit(cache=True, nogil=True)
@@ -55,14 +55,15 @@ def learn(
 
     ``m`` is the memory at its start and is changed. Returns the error, as the mean of 1 - s of the label.
     """
-    outs, hidden, _ = w.v.shape
+    outs, sources, _ = w.v.shape
+    hidden = len(m.v)
     zero, one, gamma = np.float32(0), np.float32(1), np.float32(GAMMA)
     g.gv[:] = zero
     g.gb[:] = zero
     g.psi[:] = zero
     if len(w.back):
         g.back[:] = w.back
-    else:
+    elif hidden:
         g.back[:] = zero
         for q in range(outs):
             g.back[:] += w.v[q]
@@ -73,7 +74,8 @@ def learn(
         begin = e
         while e < len(tick) and tick[e] <= now:
             e += 1
-        active = hear(c, g, axon[begin:e], update, at - now, active)
+        if hidden:
+            active = hear(c, g, axon[begin:e], update, at - now, active)
         if c.recurrent:  # before the tick: its neurons heard those that fired in the tick before
             share = c.decay_x ** np.float32(at - now)
             for j in range(hidden):
@@ -97,10 +99,7 @@ def learn(
             m.a[j] = m.a[j] * c.decay_a + fires
             m.v[j] = max(m.v[j] - threshold * fires, np.float32(-2))
             m.fired[j] = fires
-        for q in range(outs):
-            decay = c.decay_out[q]
-            for j in range(hidden):
-                m.o[q, j] = m.o[q, j] * decay + m.fired[j]
+        trace(c, m, axon[begin:e])
         if now < at:
             continue
         read(w, m, live, g.s)
@@ -111,7 +110,7 @@ def learn(
             g.s[k] = ramp * (g.s[k] - (one if k == target else zero))
             g.gb[k] += g.s[k]
         for q in range(outs):
-            for j in range(hidden):
+            for j in range(sources):
                 o = m.o[q, j]
                 if o > np.float32(1e-3):
                     for k in range(live):
@@ -138,7 +137,8 @@ def learn(
 @njit(cache=True, nogil=True)
 def change(c: Coeffs, w: Weights, g: Scratch, updates: int, active: int, live: int) -> None:
     """Take one step along the gradients of a window, and clear its traces."""
-    outs, hidden, _ = w.v.shape
+    outs, sources, _ = w.v.shape
+    hidden = w.w.shape[1]
     rate = rate_of(c, w)
     w.steps[0] += 1
     one, count = np.float32(1), np.float32(w.steps[0])
@@ -169,6 +169,6 @@ def change(c: Coeffs, w: Weights, g: Scratch, updates: int, active: int, live: i
             adapt(w.r[i], w.r_mean[i], w.r_square[i], gradient, rate, fixes)
     quick = rate * c.rate_out
     for q in range(outs):
-        for j in range(hidden):
+        for j in range(sources):
             adapt(w.v[q, j, :live], w.v_mean[q, j, :live], w.v_square[q, j, :live], g.gv[q, j, :live], quick, fixes)
     adapt(w.b[:live], w.b_mean[:live], w.b_square[:live], g.gb[:live], quick, fixes)
