@@ -6,7 +6,7 @@ Per tick of dt, in this order (v in units of the threshold, relative to rest):
     input i      v_j <- v_j + w_ij
     recurrence   v_j <- v_j + r_ij            for every i that fired in the tick before
     fire         th_j = 1 + beta_j a_j;  u_j = v_j - th_j;  fires where u_j > 0
-                 a_j <- a_j exp(-dt/tau_a) + z_j;  v_j <- v_j - th_j z_j;  v_j >= -2
+                 a_j <- a_j exp(-dt/tau_a) + z_j;  v_j <- v_j - th_j z_j, or 0 where it fired;  v_j >= -2
     read         o_kj <- o_kj exp(-dt/tau_k) + z_j
     every `update` ticks of a window, and at its last:
                  s = softmax over the live classes of b + sum_kj v_kjc o_kj,   evidence_c += age s_c
@@ -57,6 +57,7 @@ class Params:
     tau_trace_ms: float = 20.0
     update_ms: float = 20.0
     w_init: float = 0.1
+    fire_reset: str = "subtract"  # of a neuron that fires, by its threshold, or "value": to 0, as chips do
     feedback: str = "symmetric"
     rate: float = 5e-4  # of w and r, falling to
     rate_end: float = 2e-4
@@ -73,6 +74,7 @@ class Coeffs(NamedTuple):
     decay_out: Array  # (K,) float32
     update: int
     recurrent: bool
+    soft: bool
     rate: np.float32
     rate_end: np.float32
     rate_half: np.float32
@@ -136,6 +138,7 @@ def design(params: Params, tick_us: int) -> Coeffs:
         decay_out=np.exp(-tick_ms / np.array(params.tau_out_ms)).astype(f),
         update=max(1, round(params.update_ms / tick_ms)),
         recurrent=params.recurrent > 0,
+        soft=params.fire_reset == "subtract",
         rate=f(params.rate),
         rate_end=f(params.rate_end),
         rate_half=f(params.rate_half),
@@ -232,7 +235,7 @@ def step(c: Coeffs, w: Weights, m: Memory, axon: Array) -> int:
         threshold = one + w.beta[j] * m.a[j]
         fires = one if m.v[j] > threshold else np.float32(0)
         m.a[j] = m.a[j] * c.decay_a + fires
-        m.v[j] = max(m.v[j] - threshold * fires, low)
+        m.v[j] = max(m.v[j] - (threshold if c.soft else m.v[j]) * fires, low)
         m.fired[j] = fires
         count += fires
     trace(c, m, axon)

@@ -97,7 +97,7 @@ def learn(
             fires = one if m.v[j] > threshold else zero
             g.psi[j] += gamma * max(zero, one - abs(m.v[j] - threshold))
             m.a[j] = m.a[j] * c.decay_a + fires
-            m.v[j] = max(m.v[j] - threshold * fires, np.float32(-2))
+            m.v[j] = max(m.v[j] - (threshold if c.soft else m.v[j]) * fires, np.float32(-2))
             m.fired[j] = fires
         trace(c, m, axon[begin:e])
         if now < at:
