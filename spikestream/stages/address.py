@@ -16,8 +16,9 @@ MOST_AXONS = 2**31 - 1
 class Address:
     """Events in, spikes out: axon = ``(p * height + y) * width + x``; without ``polarity`` p counts as 0.
 
-    ``axons`` is their number, ``size`` (width, height) in pixels. Raises `ConfigError` where the size is not known
-    or has more axons than an int32 can number. Events outside of it are dropped and counted.
+    ``axons`` is their number, ``size`` (width, height) in pixels, ``shape`` (planes, height, width). Raises
+    `ConfigError` where the size is not known or has more axons than an int32 can number. Events outside of it are
+    dropped and counted.
     """
 
     def __init__(self, size: tuple[int, int] | None, polarity: bool = True) -> None:
@@ -27,7 +28,8 @@ class Address:
         self.polarity = polarity
         self.account = Account(dropped={"outside": 0})
         self._plane = size[0] * size[1]
-        self.axons = self._plane * (2 if polarity else 1)
+        self.shape = (2 if polarity else 1, size[1], size[0])
+        self.axons = self.shape[0] * self._plane
         if min(size) < 1 or max(size) > 65_536 or self.axons > MOST_AXONS:
             raise ConfigError(
                 f"a sensor of {size[0]}x{size[1]} pixels cannot be addressed",
