@@ -16,7 +16,8 @@ What a label brings, by a second run of the same ticks (`learn`):
     psi_j = 0.3 max(0, 1 - |u_j|), summed over the ticks between two updates: P_j
     x_i: every spike of i adds 1, decaying by exp(-dt/tau_trace);  the same of hidden neurons, a tick later, for r
     error_c = ramp (s_c - [c is the label]),  ramp = age / length of the window
-    signal_j = P_j / update * sum_c B_jc error_c      B = sum_k v_kj (symmetric) or fixed and random
+    later_kc = error_c + exp(-update/tau_k) later_kc'  of the update after: what a spike now will have had a part in
+    signal_j = P_j / update * sum_kc v_kjc later_kc,  or sum_kc B_jc later_kc with feedback B fixed and random
     gradient: of w_ij sum x_i signal_j, of r_ij likewise, of v_kjc sum o_kj error_c, of b_c sum error_c
 
 and then one step of each synapse by its own size of gradients (Adam), of a row i only where it was active. Nothing
@@ -24,7 +25,9 @@ grows with time: gradients of one window, two moments a synapse. With no hidden 
 themselves: o_ki <- o_ki exp(-dt/tau_k) + the spikes of i in the tick.
 
 Sources: e-prop, Bellec et al., Nat. Commun. 11:3625 (2020), with eligibility factorised into a presynaptic trace and
-the mean surrogate derivative of an interval, and without the term of the adaptation; Adam, Kingma & Ba (2015).
+the mean surrogate derivative of an interval, and without the term of the adaptation. The filter of the readout is on
+the errors, backwards, instead of on every synapse's eligibility, forwards, which gives the same sum: the window is
+kept. Adam, Kingma & Ba (2015).
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ from numba import njit
 
 from spikestream.kernels import Array
 
+FLOOR = -2.0
+"""No potential falls lower."""
 GAMMA = 0.3
 """Height of the surrogate derivative."""
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-5
@@ -125,7 +130,8 @@ class Scratch(NamedTuple):
     psi: Array  # (H,) float32
     gv: Array  # (K, S, C) float32
     gb: Array  # (C,) float32
-    back: Array  # (H, C) float32
+    error: Array  # (U, C) float32
+    later: Array  # (K, C) float32
     s: Array  # (C,) float32
 
 
@@ -191,7 +197,8 @@ def scratch(weights: Weights, ticks: int, c: Coeffs) -> Scratch:
         psi=np.zeros(hidden, f),
         gv=np.zeros((outs, sources, classes), f),
         gb=np.zeros(classes, f),
-        back=np.zeros((hidden, classes), f),
+        error=np.zeros((updates, classes), f),
+        later=np.zeros((outs, classes), f),
         s=np.zeros(classes, f),
     )
 
@@ -229,7 +236,7 @@ def step(c: Coeffs, w: Weights, m: Memory, axon: Array) -> int:
                 row = w.r[i]
                 for j in range(hidden):
                     m.v[j] += row[j]
-    one, low = np.float32(1), np.float32(-2)
+    one, low = np.float32(1), np.float32(FLOOR)
     count = np.float32(0)
     for j in range(hidden):
         threshold = one + w.beta[j] * m.a[j]

@@ -9,7 +9,19 @@ import numpy as np
 from numba import njit
 
 from spikestream.kernels import Array
-from spikestream.kernels.eprop import BETA_1, BETA_2, EPSILON, GAMMA, Coeffs, Memory, Scratch, Weights, read, trace
+from spikestream.kernels.eprop import (
+    BETA_1,
+    BETA_2,
+    EPSILON,
+    FLOOR,
+    GAMMA,
+    Coeffs,
+    Memory,
+    Scratch,
+    Weights,
+    read,
+    trace,
+)
 
 
 @njit(cache=True, nogil=True)
@@ -61,12 +73,6 @@ def learn(
     g.gv[:] = zero
     g.gb[:] = zero
     g.psi[:] = zero
-    if len(w.back):
-        g.back[:] = w.back
-    elif hidden:
-        g.back[:] = zero
-        for q in range(outs):
-            g.back[:] += w.v[q]
     active, update, e = 0, 0, 0
     wrong, weight = zero, zero
     for now in range(ticks):
@@ -97,7 +103,7 @@ def learn(
             fires = one if m.v[j] > threshold else zero
             g.psi[j] += gamma * max(zero, one - abs(m.v[j] - threshold))
             m.a[j] = m.a[j] * c.decay_a + fires
-            m.v[j] = max(m.v[j] - (threshold if c.soft else m.v[j]) * fires, np.float32(-2))
+            m.v[j] = max(m.v[j] - (threshold if c.soft else m.v[j]) * fires, np.float32(FLOOR))
             m.fired[j] = fires
         trace(c, m, axon[begin:e])
         if now < at:
@@ -108,6 +114,7 @@ def learn(
         weight += ramp
         for k in range(live):
             g.s[k] = ramp * (g.s[k] - (one if k == target else zero))
+            g.error[update, k] = g.s[k]
             g.gb[k] += g.s[k]
         for q in range(outs):
             for j in range(sources):
@@ -117,10 +124,7 @@ def learn(
                         g.gv[q, j, k] += o * g.s[k]
         since = np.float32(at + 1 - update * c.update)
         for j in range(hidden):
-            total = zero
-            for k in range(live):
-                total += g.back[j, k] * g.s[k]
-            g.signal[update, j] = g.psi[j] / since * total
+            g.signal[update, j] = g.psi[j] / since
             g.psi[j] = zero
         update += 1
         if update * c.update < ticks:
@@ -130,8 +134,37 @@ def learn(
             if c.recurrent:
                 for j in range(hidden):
                     g.xr[update, j] = g.xr[update - 1, j] * fade
+    if hidden:
+        blame(c, w, g, ticks, update, live)
     change(c, w, g, update, active, live)
     return float(wrong / weight)
+
+
+@njit(cache=True, nogil=True)
+def blame(c: Coeffs, w: Weights, g: Scratch, ticks: int, updates: int, live: int) -> None:
+    """Turn the surrogate derivatives in ``signal`` into learning signals, from the last update to the first."""
+    outs, hidden = len(w.v), w.w.shape[1]
+    zero = np.float32(0)
+    g.later[:] = zero
+    for back in range(updates):
+        update = updates - 1 - back
+        to_next = np.float32(min((update + 2) * c.update, ticks) - min((update + 1) * c.update, ticks))
+        g.s[:] = zero
+        for q in range(outs):
+            fade = c.decay_out[q] ** to_next
+            for k in range(live):
+                g.later[q, k] = g.later[q, k] * fade + g.error[update, k]
+                g.s[k] += g.later[q, k]
+        for j in range(hidden):
+            total = zero
+            if len(w.back):
+                for k in range(live):
+                    total += w.back[j, k] * g.s[k]
+            else:
+                for q in range(outs):
+                    for k in range(live):
+                        total += w.v[q, j, k] * g.later[q, k]
+            g.signal[update, j] *= total
 
 
 @njit(cache=True, nogil=True)
