@@ -13,13 +13,18 @@ import sys
 import threading
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
+from numba import njit
 
-from spikestream.kernels import CACHE
+from spikestream.kernels import CACHE, FAST
 from spikestream.kernels.compose_text import Structure, module_text
 
 IMPORTING = threading.Lock()
+INNER: dict[str, Any] = {**FAST, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner = njit(**INNER)
+"""The decorator of what only ``run`` calls: compiled without what lets Python and C call it."""
 
 
 def module_of(structure: Structure) -> ModuleType:

@@ -62,7 +62,9 @@ def module_text(structure: Structure) -> str:
 
 def _module(structure: Structure) -> Iterator[str]:
     yield f'"""A network of {len(structure.neurons)} populations and {len(structure.links)} projections."""'
+    yield "import numpy as np\n"
     yield "from spikestream.kernels import compiled"
+    yield "from spikestream.kernels.compose import inner"
     yield "from spikestream.kernels.ring import hear, keep, lateral, publish"
     for place, neuron in enumerate(structure.neurons):
         yield f"from {neuron.__name__} import decay as n{place}_decay, fire as n{place}_fire"
@@ -121,7 +123,7 @@ def _arrive(place: int, link: Link) -> Iterator[str]:
     if link.kind == "lateral":
         return
     pre, moves = _hooks(link, "pre"), _hooks(link, "on_pre")
-    yield "\n\n@compiled"
+    yield "\n\n@inner"
     yield f"def arrive_{place}(c, s, y, into, ids, start, n, plastic):"
     yield from _arrays(link)
     yield "    room = len(ids) - 1"
@@ -147,7 +149,7 @@ def _passes(place: int, link: Link) -> Iterator[str]:
     """Yield the function that lets the rules of a projection step."""
     if not link.rules:
         return
-    yield "\n\n@compiled"
+    yield "\n\n@inner"
     yield f"def step_{place}(c, s, y, n, plastic):"
     yield from _arrays(link)
     for r, rule in enumerate(link.rules):
@@ -176,7 +178,7 @@ def _learn(place: int, link: Link) -> Iterator[str]:
     """Yield the function that shows the rules of a projection what fired."""
     if not any(_hooks(link, hook) for hook in ("on_post", "post", "after_post")):
         return
-    yield "\n\n@compiled"
+    yield "\n\n@inner"
     yield f"def learn_{place}(c, s, y, fired, count, plastic):"
     yield from _arrays(link)
     yield "    for f in range(count):"
@@ -191,6 +193,7 @@ def _learn(place: int, link: Link) -> Iterator[str]:
             yield from _moved(place, link, hook, "", " " * 16)
 
 
+# Counts are int64 from the start: a literal 0 would have what it is handed to compiled a second time, for itself.
 _HEAD = """
 
 @compiled
@@ -198,9 +201,7 @@ def run(c, s, ticks, t, axon, learning, out_tick, out_neuron, most):
     sources, neurons, synapses, rules, fired, kept = s
     neuron_c, rule_c = c
     first, stop, tick_us = ticks
-    made = 0
-    heard = 0
-    e = 0
+    made = heard = e = np.int64(0)
     n = first
     while n < stop and made + most <= len(out_tick):
         begin = e

@@ -7,18 +7,24 @@ Equations, voltages in units of weight, relative to rest:
     a clamped one   has v_j = v_reset for tau_refrac after its spike, and cannot fire
     the winner b    is the free neuron farthest above v_thresh + theta, the first of equals; it alone fires
     its rivals      v_j <- max(v_j - inhibition, -v_floor)
-    the winner      v_b <- v_reset, theta_b <- theta_b + theta_plus, and for all i
-                    w_ib <- min(w_ib, w_max),  w_ib <- w_ib + rate_b (x_i - w_ib),
+    the winner      v_b <- v_reset, and unless the last lesson is less than lesson_ms ago it has one:
+                    theta_b <- theta_b + rise_b,  rise_b = theta_plus / (1 + wins_b / theta_half)
+                    theta_j <- theta_j - theta_shared rise_b / neurons  for all j
+                    w_ib <- min(w_ib, w_max),  w_ib <- w_ib + rate_b (x_i - w_ib)  for all i,
                     then column b is scaled to Euclidean length w_norm
                     rate_b = rate_end + (rate_start - rate_end) / (1 + wins_b / wins_half)
 
 Order inside one tick: decay, deliver input, integrate, clamp refractory neurons, fire, inhibit, learn. The traces hold
 the spikes of the same tick. Without learning neither weights nor thresholds move; with rule "none" thresholds alone do.
+`rise_b` is theta_plus where theta_half is 0. `reset` forgets what was heard and the time of the last lesson: voltages,
+clamps and traces are as at the start.
 
 Sources: trace-centroid STDP and winner-take-all after Diehl & Cook, Front. Comput. Neurosci. 9:99 (2015), in the form
 w + rate (x - w). Two choices differ from there: columns keep their length instead of their sum, so that the largest
 input to a neuron is the cosine match of its receptive field; and the rate falls with a neuron's own wins, which an
-endless stream can know, instead of with the number of samples to come.
+endless stream can know, instead of with the number of samples to come. The rise of a threshold, which
+gives every neuron its share of wins, is the conscience of DeSieno, Proc. IEEE ICNN 1:117 (1988); that it falls with
+wins lets neurons of a common input win more often once all have found an input of their own.
 """
 
 from __future__ import annotations
@@ -31,6 +37,8 @@ from numba import njit
 
 from spikestream.kernels import Array
 
+LONG_AGO = -(2**62)
+"""The tick of a spike or a lesson that never was."""
 TRACE_TAUS = 14
 """A trace is cut after so many time constants, at exp(-14) = 8e-7."""
 
@@ -47,7 +55,10 @@ class Params:
     inhibition: float = 3.0
     theta_plus: float = 0.1
     tau_theta_ms: float = 100_000.0
+    theta_half: float = 0.0  # wins
+    theta_shared: float = 0.0  # 1 keeps the sum of all thresholds
     tau_plus_ms: float = 30.0
+    lesson_ms: float = 0.0
     rate_start: float = 0.05
     rate_end: float = 0.02
     wins_half: float = 10.0
@@ -67,6 +78,9 @@ class Coeffs(NamedTuple):
     refrac: int
     inhibition: np.float32
     theta_plus: np.float32
+    theta_half: np.float32
+    theta_shared: np.float32
+    lesson: int
     rate_start: np.float32
     rate_end: np.float32
     wins_half: np.float32
@@ -83,6 +97,7 @@ class State(NamedTuple):
     refrac: Array  # (neurons,) int64, ticks still to be clamped
     wins: Array  # (neurons,) int64
     last: Array  # (axons,) int64, tick of the last spike
+    taught: Array  # (1,) int64, tick of the last lesson
     trace: Array  # (14 tau_plus + 1,) float32
 
 
@@ -99,6 +114,9 @@ def design(params: Params, tick_us: int) -> Coeffs:
         refrac=round(params.tau_refrac_ms / tick_ms),
         inhibition=f(params.inhibition),
         theta_plus=f(params.theta_plus),
+        theta_half=f(params.theta_half),
+        theta_shared=f(params.theta_shared),
+        lesson=round(params.lesson_ms / tick_ms),
         rate_start=f(params.rate_start),
         rate_end=f(params.rate_end),
         wins_half=f(params.wins_half),
@@ -120,9 +138,23 @@ def init(axons: int, neurons: int, params: Params, tick_us: int) -> State:
         theta=np.zeros(neurons, np.float32),
         refrac=np.zeros(neurons, np.int64),
         wins=np.zeros(neurons, np.int64),
-        last=np.full(axons, -(2**62), np.int64),
+        last=np.full(axons, LONG_AGO, np.int64),
+        taught=np.full(1, LONG_AGO, np.int64),
         trace=trace,
     )
+
+
+@njit(cache=True, nogil=True)
+def adapt(c: Coeffs, s: State, winner: int) -> None:
+    """Raise the winner's threshold, and take the shared part of the rise from all of them."""
+    rise = c.theta_plus
+    if c.theta_half > 0:
+        rise /= np.float32(1) + np.float32(s.wins[winner]) / c.theta_half
+    s.theta[winner] += rise
+    if c.theta_shared > 0:
+        share = c.theta_shared * rise / np.float32(len(s.theta))
+        for j in range(len(s.theta)):
+            s.theta[j] -= share
 
 
 @njit(cache=True, nogil=True)
@@ -174,10 +206,12 @@ def step(c: Coeffs, s: State, tick: int, axon: Array, adapting: bool, plastic: b
             s.v[j] = max(s.v[j] - c.inhibition, -c.v_floor)
         s.v[winner] = c.v_reset
         s.refrac[winner] = c.refrac
-        if adapting:
-            s.theta[winner] += c.theta_plus
-        if plastic:
-            learn(c, s, tick, winner)
+        if (adapting or plastic) and tick - s.taught[0] >= c.lesson:
+            s.taught[0] = tick
+            if adapting:
+                adapt(c, s, winner)
+            if plastic:
+                learn(c, s, tick, winner)
     return winner, heard
 
 
@@ -213,6 +247,14 @@ def run(
             out_neuron[count] = winner
             count += 1
     return count, heard
+
+
+def reset(s: State) -> None:
+    """Forget what was heard, in place; weights, thresholds and wins stay."""
+    s.v[:] = 0
+    s.refrac[:] = 0
+    s.last[:] = LONG_AGO
+    s.taught[:] = LONG_AGO
 
 
 def rest(params: Params, s: State, ticks: int, adapting: int, tick_us: int) -> None:

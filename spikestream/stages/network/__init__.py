@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikestream.batch import Array, Batch, Command, Label, Setting, Spikes, concat, first_at, no_spikes
+from spikestream.batch import Array, Batch, Command, Label, Setting, Spikes, Window, concat, first_at, no_spikes
 from spikestream.errors import ConfigError, ModelError, SpikestreamError, nearest
 from spikestream.stages.base import Account, State, take_over
-from spikestream.stages.network.agenda import ENABLED, Agenda
+from spikestream.stages.network.agenda import ENABLED, RESET, Agenda
 from spikestream.stages.network.base import MOST, Engine, Value
 from spikestream.stages.network.choice import engine_of
 
@@ -38,7 +38,8 @@ class Network:
     ``neuron`` and ``rule`` name one of docs/network.md, or a plugin's; ``options`` are theirs, in ms and units of
     weight. ``learning`` False freezes weights and thresholds. ``init_weights`` (axons, neurons) are copied; without
     them weights are drawn from ``seed``. ``rate_tau_ms``, unless 0, lets learning rates fall by exp(-t/rate_tau_ms)
-    with stream time, down to ``rate_floor`` of what they were. Raises `ConfigError`.
+    with stream time, down to ``rate_floor`` of what they were. With ``reset`` a `Window` lets it forget what it heard,
+    from the first tick on that starts at or after the window's start. Raises `ConfigError`.
     """
 
     LEARNED: tuple[str, ...]
@@ -58,6 +59,7 @@ class Network:
         init_weights: Array | None = None,
         rate_tau_ms: float = 0.0,
         rate_floor: float = 0.0,
+        reset: bool = False,
         **options: Any,
     ) -> None:
         for key, number in (("axons", axons), ("neurons", neurons), ("tick_us", tick_us)):
@@ -70,7 +72,12 @@ class Network:
         except MemoryError as error:
             text = f"{neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
             raise ConfigError(text, key="neurons", value=neurons) from error
+        if reset and not engine.forgets:
+            text = f"neuron '{neuron}' with rule '{rule}' cannot be reset by windows"
+            allowed = 'true for neuron "lif" with rule "stdp" or "none"'
+            raise ConfigError(text, key="reset", value=reset, allowed=allowed)
         self._begin(engine, int(tick_us), learning)
+        self._resets = bool(reset)
         self._agenda.fade(rate_tau_ms, rate_floor)
 
     @classmethod
@@ -100,6 +107,7 @@ class Network:
         self._next = NO_TICK  # the tick that runs next; none before the first batch
         self._held = no_spikes(0, 0)  # input of that tick that has come already
         self._prepared = False
+        self._resets = False
 
     @property
     def weights(self) -> Array:
@@ -202,7 +210,7 @@ class Network:
             raise ConfigError(text, key=setting.key, value=setting.value, allowed=allowed)
 
     def command(self, command: Command) -> None:
-        """Take a setting or a reward; it counts from the first tick that starts at or after its time.
+        """Take a setting, a reward or a mark; it counts from the first tick that starts at or after its time.
 
         Raises `ConfigError` for a key or a number that cannot be. `check` tells whether its value goes with the others;
         one that does not is refused when it is due.
@@ -217,6 +225,8 @@ class Network:
             known = self.settings
             text, near = f"'{command.key}' cannot be changed while running", nearest(command.key, known)
             raise ConfigError(text, key=command.key, allowed=", ".join(known), nearest=near)
+        elif isinstance(command, Window) and self._resets:
+            self._agenda.put(command.t, RESET, True)
         elif isinstance(command, Label) and command.reward:
             self._check_number(Setting(command.t, "reward", float(command.reward)))
             self._agenda.put(command.t, "", float(command.reward))
@@ -277,6 +287,8 @@ class Network:
         for key, value in self._agenda.due(self._next):
             if key == ENABLED:
                 self.learning = bool(value)
+            elif key == RESET:
+                self._engine.forget()
             elif key:
                 changes[key] = value
             else:

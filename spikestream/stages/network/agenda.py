@@ -1,4 +1,4 @@
-"""What is to change while a network runs, and in which tick: settings, rewards, the schedule of the learning rates."""
+"""What is to change while a network runs, and in which tick: settings, rewards, resets, the rates' schedule."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from spikestream.stages.network.base import MOST, Value
 
 ENABLED = "learn.enabled"
 """The setting that switches learning; it belongs to the stage, all others to its engine."""
+RESET = "!"
+"""The key under which a window's start waits; no setting has it."""
 RATE_STEP_US = 1_000_000
 """Learning rates are scaled anew when so much stream time has passed, on the absolute grid."""
 LATEST = 2**62
 
 
 class Agenda:
-    """Changes that wait for their tick, and those that were made. A reward has the key ""."""
+    """Changes that wait for their tick, and those that were made. A reward has the key "", a reset `RESET`."""
 
     def __init__(self, tick_us: int) -> None:
         self._tick_us = tick_us
@@ -69,7 +71,7 @@ class Agenda:
         changes = [*self._waiting, *((self._due(one.t), one.key, one.value) for one in more)]
         made: list[dict[str, Value]] = []
         for _, group in groupby(sorted(changes, key=itemgetter(0)), itemgetter(0)):
-            own = {key: value for _, key, value in group if key not in ("", ENABLED)}
+            own = {key: value for _, key, value in group if key not in ("", ENABLED, RESET)}
             made.append({**(made[-1] if made else {}), **own})
         return made
 
@@ -109,7 +111,8 @@ class Agenda:
             begun, waiting, made.changed = json.loads(str(text))
             made._begun = None if begun is None else _tick(begun)
             made._waiting = [(_tick(due), key, value) for due, key, value in waiting]
-            changes = [(key, value) for _, key, value in made._waiting if key] + list(made.changed.items())
+            own = [(key, value) for _, key, value in made._waiting if key not in ("", RESET)]
+            changes = own + list(made.changed.items())
             fits = all(key in settings and _alike(value, settings[key]) for key, value in changes)
             if not fits or not all(_alike(value, 0.0) for _, key, value in made._waiting if not key):
                 raise ValueError

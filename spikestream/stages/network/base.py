@@ -27,6 +27,8 @@ class Engine(Protocol):
     """Arrays of the state that a new recording keeps of an earlier run."""
     closed: bool
     """Whether silence passes in closed form, however much of it learning is on."""
+    forgets: bool
+    """Whether it can `forget`."""
     growing: tuple[str, ...]
     """Arrays of the state whose length is not always the same."""
 
@@ -74,6 +76,10 @@ class Engine(Protocol):
 
     def scale(self, factor: float) -> None:
         """Multiply all learning rates by ``factor`` from the tick that runs next on."""
+        ...
+
+    def forget(self) -> None:
+        """Forget what was heard, before the tick that runs next; what was learned stays."""
         ...
 
     def reward(self, amount: float) -> None:

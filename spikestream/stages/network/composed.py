@@ -34,6 +34,7 @@ class Composed:
     """
 
     closed = False
+    forgets = False
 
     def __init__(self, model: Model, single: bool = False) -> None:
         self._model, self._tick_us = model, model.tick_us
@@ -155,6 +156,9 @@ class Composed:
         """Multiply the learning rates."""
         for one in self._parts.learning():
             one.scale(factor)
+
+    def forget(self) -> None:
+        """Stand still: no stage asks for it."""
 
     def reward(self, amount: float) -> None:
         """Hand a reward to the rules that want one."""

@@ -52,6 +52,7 @@ class Fused:
         options = dict(options)
         self._threads = threads_of(kind, options.pop("threads", 1))
         self._params = params_of(kind, options, dtype, tick_us)
+        self.forgets = hasattr(self._kernel, "reset")
         self._factor = 1.0
         self._coeffs = self._kernel.design(self._params, tick_us)
         self._state = self._kernel.init(*shape, self._params, tick_us)
@@ -157,6 +158,10 @@ class Fused:
             self._factor = factor
             self._redesign()
 
+    def forget(self) -> None:
+        """Let the kernel forget what it heard."""
+        self._kernel.reset(self._state)
+
     def reward(self, amount: float) -> None:
         """No rule here wants rewards."""
 
@@ -174,7 +179,7 @@ class Fused:
 
     def absurd(self, taken: State) -> str:
         """Return what in them can never have been."""
-        return absurd(self._kind, taken)
+        return absurd(self._kind, taken, self._params)
 
     def _scaled(self) -> Any:
         """Return the parameters with the learning rates as the schedule has them."""

@@ -69,13 +69,14 @@ def kind_of(neuron: str, rule: str) -> Kind | None:
         natural=("weights", "theta", "wins", "refrac"),
         above=("tau_m_ms", "tau_theta_ms", "tau_plus_ms", "w_norm", "w_max", "wins_half"),
         rates=("rate_start", "rate_end"),
-        keys=_keys((*NEURON, "v_floor", "tau_refrac_ms", "w_max", "w_norm"), ("rate_start", "rate_end", "wins_half")),
+        keys=_keys((*NEURON, *WINNER), ("rate_start", "rate_end", "wins_half", "lesson_ms")),
         volley=False,
         learns=rule != "none",
     )
 
 
 NEURON = ("tau_m_ms", "v_thresh", "v_reset", "inhibition", "theta_plus", "tau_theta_ms")
+WINNER = ("v_floor", "tau_refrac_ms", "theta_half", "w_max", "w_norm")
 
 
 def _keys(network: tuple[str, ...], learn: tuple[str, ...]) -> Mapping[str, str]:
@@ -131,6 +132,9 @@ def _checked(kind: Kind, params: Any, tick_us: int) -> Any:
             raise ConfigError(f"{key} = {value} is out of range", key=key, allowed="numbers above 0")
         if key not in ("v_thresh", "v_reset") and value < 0:
             raise ConfigError(f"{key} = {value} is out of range", key=key, allowed="numbers from 0 on")
+    if getattr(params, "theta_shared", 0) > 1:
+        text = f"theta_shared = {params.theta_shared} is out of range"
+        raise ConfigError(text, key="theta_shared", value=params.theta_shared, allowed="0 to 1")
     if params.v_reset >= params.v_thresh:
         raise ConfigError("v_reset must lie below v_thresh", key="v_reset", value=params.v_reset)
     key, most = ("tau_refrac_ms", kind.kernel.MOST_REFRAC) if kind.volley else ("tau_plus_ms", MOST_TICKS)
@@ -156,15 +160,17 @@ def weights_of(given: Array, shape: tuple[int, int], params: Any) -> Array:
     return weights
 
 
-def absurd(kind: Kind, taken: State) -> str:
+def absurd(kind: Kind, taken: State, params: Any) -> str:
     """Return what in a kernel's state of the right shapes can never have been, "" where all is well."""
     if not all(np.isfinite(taken[key]).all() for key in kind.finite):
         return "numbers that are not finite"
-    if min(taken[key].min() for key in kind.natural) < 0:
+    shared = getattr(params, "theta_shared", 0) > 0  # then a threshold may lie below that of a neuron at rest
+    if min(taken[key].min() for key in kind.natural if not (shared and key == "theta")) < 0:
         return "negative weights, thresholds or counts"
     if kind.volley:
         return _absurd_rings(kind, taken)
-    return "spikes later than its time" if taken["last"].max() > taken["next"] else ""
+    late = max(taken["last"].max(), taken["taught"][0]) > taken["next"]
+    return "spikes or lessons later than its time" if late else ""
 
 
 def _absurd_rings(kind: Kind, taken: State) -> str:
