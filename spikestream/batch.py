@@ -24,6 +24,10 @@ SPIKE = np.dtype([("t", "<i8"), ("axon", "<i4")])
 
 Array: TypeAlias = NDArray[Any]
 
+LONGEST_LABEL = 256
+"""Characters of a label: it goes out with every decision."""
+MOST_REWARD = 1e6
+
 
 @dataclass(frozen=True, slots=True)
 class Events:
@@ -125,6 +129,11 @@ class Window:
 
 
 Command: TypeAlias = Label | Setting | Window
+
+
+def is_label(text: object) -> bool:
+    """Return whether this may be a label: a text that can be printed on one line."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST_LABEL and text.isprintable()
 
 
 def no_events(start: int, stop: int, size: tuple[int, int] | None = None) -> Events:

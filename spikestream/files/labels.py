@@ -12,6 +12,7 @@ import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from spikestream.batch import LONGEST_LABEL, MOST_REWARD, is_label
 from spikestream.errors import RecordingError
 from spikestream.files.regular import open_regular
 
@@ -20,9 +21,6 @@ HELD_OUT = 4
 """Without a ``split`` column the last quarter of the rows is the part nobody is taught."""
 LIMIT_US = 2**62
 """Stream time is an int64 with room to add to it."""
-MOST_REWARD = 1e6
-LONGEST = 256
-"""Characters of a label: it goes out with every decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +65,6 @@ def read_labels(path: str | Path) -> list[LabelRow]:
     return [replace(row, test=i >= taught) for i, row in enumerate(rows)]
 
 
-def is_label(text: object) -> bool:
-    """Return whether this may be a label: a text that can be printed on one line."""
-    return isinstance(text, str) and 0 < len(text) <= LONGEST and text.isprintable()
-
-
 def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> LabelRow:
     cells = dict(zip(header, (cell.strip() for cell in line), strict=False))
     split = cells.get("split", "") if "split" in header else "train"
@@ -86,8 +79,8 @@ def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> L
         raise RecordingError(
             f"line {number} of the labels makes no sense",
             file=str(path),
-            expected=f"start_us < stop_us, a label of up to {LONGEST} printable characters, split train or test, and a "
-            "reward as a number",
+            expected=f"start_us < stop_us, a label of up to {LONGEST_LABEL} printable characters, split train or "
+            "test, and a reward as a number",
             found=",".join(line)[:200],
         )
     return row

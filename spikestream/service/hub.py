@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from spikestream import __version__
 from spikestream.errors import ConfigError, SpikestreamError
-from spikestream.outputs.base import Output
+from spikestream.outputs.base import Asked, Output
+from spikestream.service.desk import Desk
 from spikestream.wire import POLICIES, Delivery, Hello, Outgoing, Payload, Tally, is_topic, kind_of, pieces
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Hub:
     """Publishes batches under topics, on all outputs alike; call it from the loop's own thread.
 
     ``epoch`` is another text after every start; ``clock`` says what stream time is, and ``policies`` what subscribers
-    may choose (see `Hello`).
+    may choose (see `Hello`). ``desk`` is where their requests go.
     """
 
     def __init__(
@@ -61,18 +62,22 @@ class Hub:
         now_ns: Callable[[], int] = time.time_ns,
         clock: str = "sensor",
         policies: Sequence[str] = POLICIES,
+        desk: Desk | None = None,
     ) -> None:
         self.outputs = tuple(outputs)
         self._epoch = epoch
         self._now_ns = now_ns
         self._clock = clock
         self._policies = tuple(policies)
+        self._desk = desk
         self._topics: dict[str, _Topic] = {}
 
     async def start(self) -> None:
         """Start every output; where one cannot, the others are closed again and its error is raised."""
         try:
             for output in self.outputs:
+                if self._desk is not None and isinstance(output, Asked):
+                    output.ask = self._desk.ask
                 await output.start(self.hello, self.published)
         except BaseException:
             await self.aclose()
@@ -80,7 +85,8 @@ class Hub:
 
     def hello(self) -> Hello:
         """Return the greeting for a subscriber who connects now."""
-        return Hello(f"spikestream/{__version__}", self._epoch, self._now_ns(), self._clock, self._policies)
+        caps = (*self._policies, *(self._desk.does if self._desk is not None else ()))
+        return Hello(f"spikestream/{__version__}", self._epoch, self._now_ns(), self._clock, caps)
 
     def published(self) -> Mapping[str, Tally]:
         """Return what was published so far by topic."""

@@ -9,14 +9,17 @@ from typing import Any, TypeAlias
 from spikestream.errors import ClientError, ConfigError, nearest
 from spikestream.wire.frames import (
     BYE,
+    FROM_CLIENT,
     FROM_SERVER,
     MAX_CLIENT_FRAME,
     MAX_FRAME_EVER,
+    PREFIX,
     FrameReader,
     frame,
     unpack,
 )
 from spikestream.wire.incoming import DECODERS, Message, decode
+from spikestream.wire.requests import MAX_OPEN, Reply, Request, replied
 from spikestream.wire.server import VERSION, Hello
 from spikestream.wire.topics import POLICIES, Interest, is_pattern
 
@@ -57,7 +60,7 @@ class Pong:
     now_ns: int
 
 
-ClientEvent: TypeAlias = Hello | Subscribed | Unsubscribed | Pong | Message
+ClientEvent: TypeAlias = Hello | Subscribed | Unsubscribed | Pong | Reply | Message
 
 
 class ClientSession:
@@ -76,6 +79,7 @@ class ClientSession:
         self._reader = FrameReader(MAX_CLIENT_FRAME)
         self._out = bytearray()
         self._ids = 0
+        self._asked: set[int] = set()
 
     def subscribe(self, topics: Sequence[str], policy: str = POLICIES[0]) -> int:
         """Ask for topics, and return the number of the subscription; raises `ConfigError` for what no server takes."""
@@ -100,6 +104,31 @@ class ClientSession:
     def ping(self, t: int) -> None:
         """Ask for the server's clock; `t` comes back with the answer."""
         self._out += frame({"op": "ping", "t": t})
+
+    def request(self, do: str, d: Mapping[str, Any]) -> int:
+        """Ask for something to be done, and return the number that its `Reply` will have.
+
+        Raises `ConfigError` for what no server takes, `ClientError` where this one does no such thing or as many
+        requests are open as there may be.
+        """
+        if self.hello is not None and do not in self.hello.caps:
+            remedy = "a running `spikestream run`, `replay` or `listen` of this release does"
+            raise ClientError(f"the server does not know how to {do}", remedy=remedy)
+        if len(self._asked) >= MAX_OPEN:
+            raise ClientError(f"{MAX_OPEN} requests wait for their answers", remedy="wait for one of them")
+        self._ids += 1
+        made = Request(self._ids, do, d)
+        try:
+            asked = made.frame
+            unpack(asked[PREFIX.size :], FROM_CLIENT)
+            if len(asked) > MAX_CLIENT_FRAME:
+                raise ValueError(f"it takes {len(asked):,} bytes")
+        except (ValueError, TypeError, OverflowError, ClientError) as error:  # larger than it may be, or no msgpack
+            text = f"what belongs to the request cannot be sent: {error}"
+            raise ConfigError(text, key="d", allowed="16 keys, texts of up to 1,024 bytes") from error
+        self._out += asked
+        self._asked.add(made.id)
+        return made.id
 
     def bye(self) -> None:
         """Take leave; the server answers with a bye of its own."""
@@ -164,6 +193,8 @@ class ClientSession:
             return Pong(_number(message, "t"), _number(message, "now_ns"))
         if op == "sub":
             return Subscribed(_number(message, "id"))
+        if op == "rep":
+            return self._answer(replied(message))
         if op != "unsub":
             return None
         number = _number(message, "id")
@@ -172,6 +203,12 @@ class ClientSession:
         # A topic nobody asks for any more may go on uncounted; asked for again, its count begins anew.
         self._open = {topic: count for topic, count in self._open.items() if self.interest.policy(topic)}
         return Unsubscribed(number)
+
+    def _answer(self, reply: Reply) -> Reply:
+        if reply.id not in self._asked:
+            raise ClientError(f"the server answers the request {reply.id}, which nobody made")
+        self._asked.remove(reply.id)
+        return reply
 
     def _data(self, fields: Mapping[str, Any]) -> Message | None:
         message = decode(fields)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from spikestream.errors import ClientError
 from spikestream.wire.frames import BYE, FROM_CLIENT, MAX_CLIENT_FRAME, MAX_FRAME_EVER, FrameReader, frame, unpack
+from spikestream.wire.requests import MAX_OPEN, Reply, Request, is_do
 from spikestream.wire.topics import POLICIES, Interest, is_pattern
 
 VERSION = 1
@@ -21,6 +22,7 @@ class Hello:
 
     ``epoch`` is another text after every start: sequence numbers of two epochs have nothing to do with each other.
     ``clock`` says what stream time is: ``sensor`` (the recording's or device's own), ``monotonic`` or ``unix``.
+    ``caps`` are the policies there are to choose from, and what may be requested.
     """
 
     srv: str
@@ -75,7 +77,7 @@ class Bye:
     """The client leaves."""
 
 
-ServerEvent: TypeAlias = Welcome | Sub | Unsub | Ping | Bye
+ServerEvent: TypeAlias = Welcome | Sub | Unsub | Ping | Request | Bye
 
 
 def error_frame(code: str, what: str) -> bytes:
@@ -84,14 +86,16 @@ def error_frame(code: str, what: str) -> bytes:
 
 
 class ServerSession:
-    """Bytes of one client in, what it asks for out; `to_send` has the replies. ``policies`` are those it may choose.
+    """Bytes of one client in, what it asks for out; `to_send` has the replies. ``caps`` are those of the greeting.
 
     After a `ClientError` the session is over: send what `to_send` returns, and close.
     """
 
-    def __init__(self, policies: Sequence[str] = POLICIES) -> None:
-        self.policies = tuple(policies)
+    def __init__(self, caps: Sequence[str] = POLICIES) -> None:
+        self.policies = tuple(cap for cap in caps if cap in POLICIES)
         self.interest = Interest()
+        self.open: set[int] = set()
+        """The requests that have not been answered yet."""
         self.client = ""
         self.welcomed = False
         self.over = False
@@ -118,6 +122,12 @@ class ServerSession:
             raise self.fail(refused.code, refused.what) from None
         except ClientError as error:
             raise self.fail("frame", error.what) from error
+
+    def answer(self, reply: Reply) -> None:
+        """Queue the answer to a request that is open; once the session is over there is nobody to tell."""
+        self.open.discard(reply.id)
+        if not self.over:
+            self._out += reply.frame
 
     def fail(self, code: str, what: str) -> ClientError:
         """End the session: queue the error frame for the client and return the error."""
@@ -178,6 +188,17 @@ class ServerSession:
             raise _Refused("value", "ping needs a number 't'")
         return Ping(t)
 
+    def _req(self, message: Mapping[str, Any]) -> Request:
+        number, do, content = _id(message), message.get("do"), message.get("d", {})
+        if not is_do(do) or type(content) is not dict:
+            raise _Refused("value", "req needs a name 'do' such as teach, and a map 'd' if any")
+        if number in self.open:
+            raise _Refused("id", f"the request {number} has not been answered yet")
+        if len(self.open) >= MAX_OPEN:
+            raise _Refused("flood", f"{MAX_OPEN} requests of this connection wait for their answers")
+        self.open.add(number)
+        return Request(number, str(do), content)
+
 
 class _Refused(Exception):
     """A rule is broken; the code goes to the client."""
@@ -200,4 +221,5 @@ _OPS: dict[str, tuple[tuple[str, ...], Callable[[ServerSession, Mapping[str, Any
     "sub": (("id", "topics", "policy"), ServerSession._sub),
     "unsub": (("id",), ServerSession._unsub),
     "ping": (("t",), ServerSession._ping),
+    "req": (("id", "do", "d"), ServerSession._req),
 }

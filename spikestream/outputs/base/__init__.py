@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from spikestream import registry
 from spikestream.errors import ConfigError
 from spikestream.outputs.base.due import Published
-from spikestream.wire import Delivery, Hello, Outgoing
+from spikestream.wire import Ask, Delivery, Hello, Outgoing
 
 
 class Output(Protocol):
@@ -54,6 +54,13 @@ class Output(Protocol):
     def deliveries(self) -> Sequence[Delivery]:
         """Return the account of every subscriber, and of the last ones that have gone."""
         ...
+
+
+@runtime_checkable
+class Asked(Protocol):
+    """An output whose subscribers may make requests: it hands each on to ``ask``, which is set before it starts."""
+
+    ask: Ask
 
 
 def open_output(url: str, **options: Any) -> Output:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from spikestream.outputs.base.due import Published
 from spikestream.outputs.base.subscriber import HIGH_WATER, LOW_WATER, Subscriber
-from spikestream.wire import BYE, Delivery, Flow, Hello, Outgoing
+from spikestream.wire import BYE, Ask, Delivery, Flow, Hello, Outgoing, nobody
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Listener:
 
     def __init__(self, *, queue_bytes: int, max_connections: int, handshake_s: float) -> None:
         self.url = ""
+        self.ask: Ask = nobody
         self.queue_bytes = queue_bytes
         self.max_connections = max_connections
         self.handshake_s = handshake_s

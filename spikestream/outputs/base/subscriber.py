@@ -22,6 +22,8 @@ from spikestream.wire import (
     Hello,
     Outgoing,
     Ping,
+    Reply,
+    Request,
     ServerEvent,
     ServerSession,
     Unsub,
@@ -120,10 +122,16 @@ class Subscriber(asyncio.Protocol):
             self._stop_timer()
         elif isinstance(event, Ping):
             self._reply(event.pong(self._hello().now_ns))
+        elif isinstance(event, Request):
+            self._listener.ask(event, self._answer)
         else:
             if isinstance(event, Unsub):
                 self.backlog.forget(self.session.interest.policy)
             self._listener.regroup(self)
+        self._reply(self.session.to_send())
+
+    def _answer(self, reply: Reply) -> None:
+        self.session.answer(reply)
         self._reply(self.session.to_send())
 
     def _reply(self, data: bytes) -> None:

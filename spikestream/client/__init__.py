@@ -1,22 +1,26 @@
-"""Subscribe to a running pipeline: `subscribe` for asyncio, `Client` without it. Both are thin shells over the wire."""
+"""Subscribe to a running pipeline and teach it: `subscribe` for asyncio, `Client` without it; shells over the wire."""
 
 from __future__ import annotations
 
-import socket
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from spikestream.errors import ClientError, ConfigError
-from spikestream.wire import ClientSession, Count, Hello, Message, Subscribed
+from spikestream.client.places import connect, silent, target_of, unanswered, unreachable
+from spikestream.errors import ClientError
+from spikestream.wire import DEFAULT_FOR_US, ClientSession, Count, Hello, Lesson, Message, Reply, Subscribed, Taught
+from spikestream.wire import taught as taught_by
 
 if TYPE_CHECKING:
     import asyncio
 
 HANDSHAKE_S = 5.0
 READ_BYTES = 256 << 10
+ANSWER_S = 10.0
+"""A server answers a request in a few seconds, if only to say that it has not been fulfilled yet."""
 
 
 def subscribe(url: str, topics: Sequence[str] = ("*",), *, policy: str = "drop_oldest", name: str = "") -> Subscription:
@@ -25,7 +29,8 @@ def subscribe(url: str, topics: Sequence[str] = ("*",), *, policy: str = "drop_o
     ``async with subscribe(url) as messages`` has subscribed once its block begins, and closes at its end; a bare
     ``async for`` subscribes with its first step. ``policy`` is what happens where this end is too slow: drop_oldest,
     latest (the newest of each topic), disconnect, or block (the publisher waits). Raises `ConfigError` for a wrong
-    argument, `ClientError` where the other end is missing, is something else, or breaks the rules.
+    argument, `ClientError` where the other end is missing, is something else, or breaks the rules. No topics at all
+    are for who only wants to `teach`.
     """
     return Subscription(url, topics, policy=policy, name=name)
 
@@ -35,11 +40,14 @@ class _Shell:
 
     def __init__(self, url: str, topics: Sequence[str], policy: str, name: str) -> None:
         self.url = url
-        self._target = _target(url)
+        self._target = target_of(url)
         self._session = ClientSession(name)
-        self._session.subscribe([topics] if isinstance(topics, str) else topics, policy)
+        self._subscribed = not isinstance(topics, str) and not topics
+        if not self._subscribed:
+            self._session.subscribe([topics] if isinstance(topics, str) else topics, policy)
         self._received: deque[Message] = deque()
-        self._subscribed = False
+        self._replies: dict[int, Reply | None] = {}
+        """What came of what was asked and not yet told to who asked; None for nothing so far."""
         self._error: ClientError | None = None
 
     @property
@@ -54,7 +62,8 @@ class _Shell:
 
     @property
     def _waits(self) -> bool:
-        return not (self._subscribed or self._session.ended or self._error)
+        ready = self._subscribed and self._session.hello is not None
+        return not (ready or self._session.ended or self._error)
 
     def _take(self, data: bytes) -> bytes:
         """Take what the socket gave, and return what it is to send; an error waits for its turn among the messages."""
@@ -64,13 +73,36 @@ class _Shell:
                     self._received.append(event)
                 elif isinstance(event, Subscribed):
                     self._subscribed = True
+                elif isinstance(event, Reply) and event.id in self._replies:
+                    self._replies[event.id] = event
         except ClientError as error:
             self._error = error
         return self._session.to_send()
 
     def _refused(self) -> None:
-        if self._error is not None and not self._subscribed:
+        if self._error is not None and (not self._subscribed or self._session.hello is None):
             raise self._error
+
+    def _ask(self, lesson: Lesson) -> int:
+        """Make the request of a lesson and return its number."""
+        if self._session.ended:
+            raise ClientError("the connection is closed", remedy="connect again")
+        number = self._session.request("teach", lesson.fields())
+        self._replies[number] = None
+        return number
+
+    def _pending(self, number: int) -> bool:
+        """Return whether the answer to a request may still come; raises what ended the connection before it came."""
+        if self._replies[number] is not None:
+            return False
+        if self._error is not None:
+            raise self._error
+        if self._session.ended:
+            raise ClientError("the server said bye before it answered", remedy="connect again")
+        return True
+
+    def _told(self, number: int) -> Taught:
+        return taught_by(self._replies[number].value())  # type: ignore[union-attr]  # it is not pending any more
 
     def _next(self) -> Message | None:
         if self._received:
@@ -90,11 +122,11 @@ class Client(_Shell):
         self, url: str, topics: Sequence[str] = ("*",), *, policy: str = "drop_oldest", name: str = ""
     ) -> None:
         super().__init__(url, topics, policy, name)
-        self._socket = _connect(self._target, url)
+        self._socket = connect(self._target, url, HANDSHAKE_S)
         try:
             self._socket.settimeout(HANDSHAKE_S)
             while self._waits:
-                self._pull()
+                self._pull(silent(url, HANDSHAKE_S))
             self._refused()
             self._socket.settimeout(None)
         except BaseException:
@@ -117,14 +149,44 @@ class Client(_Shell):
             self._pull()
         return message
 
-    def _pull(self) -> None:
+    def teach(
+        self,
+        label: str,
+        for_us: int = DEFAULT_FOR_US,
+        *,
+        window: tuple[int, int] | None = None,
+        reward: float = 0.0,
+        pipeline: str = "main",
+    ) -> Taught:
+        """Say that the last ``for_us`` µs of stream time, or ``window`` (start, stop), showed ``label``.
+
+        Returns what was learned by it. Messages that come before the answer wait for their turn. Raises `Refusal`, a
+        `ClientError`, where nothing can be taught.
+        """
+        number = self._ask(Lesson(label, for_us, reward, pipeline, window))
+        until = time.monotonic() + ANSWER_S
+        try:
+            self._socket.settimeout(ANSWER_S)
+            self._socket.sendall(self._session.to_send())
+            while self._pending(number):
+                self._socket.settimeout(max(1e-3, until - time.monotonic()))
+                self._pull(unanswered(self.url, ANSWER_S))
+            return self._told(number)
+        except OSError as error:
+            raise ClientError(f"the connection to {self.url} broke: {error.strerror or error}") from error
+        finally:
+            del self._replies[number]
+            with suppress(OSError):
+                self._socket.settimeout(None)
+
+    def _pull(self, late: ClientError | None = None) -> None:
         try:
             answer = self._take(self._socket.recv(READ_BYTES))
             if answer:
                 self._socket.sendall(answer)
-        except TimeoutError:
-            raise _silent(self.url) from None
         except OSError as error:
+            if late is not None and isinstance(error, TimeoutError):
+                raise late from None
             raise ClientError(f"the connection to {self.url} broke: {error.strerror or error}") from error
 
     def close(self) -> None:
@@ -144,6 +206,7 @@ class Subscription(_Shell):
     def __init__(self, url: str, topics: Sequence[str], *, policy: str, name: str) -> None:
         super().__init__(url, topics, policy, name)
         self._reader: asyncio.StreamReader
+        self._turn: asyncio.Lock
 
     async def __aenter__(self) -> Self:
         import asyncio
@@ -155,7 +218,7 @@ class Subscription(_Shell):
                 await self._open()
         except TimeoutError:
             await self.aclose()
-            raise _silent(self.url) from None
+            raise silent(self.url, HANDSHAKE_S) from None
         except BaseException:
             await self.aclose()
             raise
@@ -164,13 +227,14 @@ class Subscription(_Shell):
     async def _open(self) -> None:
         import asyncio
 
+        self._turn = asyncio.Lock()
         try:
             if isinstance(self._target, str):
                 self._reader, self._writer = await asyncio.open_unix_connection(self._target, limit=READ_BYTES)
             else:
                 self._reader, self._writer = await asyncio.open_connection(*self._target, limit=READ_BYTES)
         except OSError as error:
-            raise _unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from error
         while self._waits:
             await self._pull()
         self._refused()
@@ -191,16 +255,50 @@ class Subscription(_Shell):
                 if self._session.ended:
                     await self.aclose()
                     raise StopAsyncIteration
-                await self._pull()
+                await self._pull(lambda: not (self._received or self._error or self._session.ended))
         except ClientError:
             await self.aclose()
             raise
         return message
 
-    async def _pull(self) -> None:
+    async def teach(
+        self,
+        label: str,
+        for_us: int = DEFAULT_FOR_US,
+        *,
+        window: tuple[int, int] | None = None,
+        reward: float = 0.0,
+        pipeline: str = "main",
+    ) -> Taught:
+        """Say that the last ``for_us`` µs of stream time, or ``window`` (start, stop), showed ``label``.
+
+        Returns what was learned by it. It may be called while another task takes messages. Raises `Refusal`, a
+        `ClientError`, where nothing can be taught.
+        """
+        import asyncio
+
+        await self.__aenter__()
+        number = self._ask(Lesson(label, for_us, reward, pipeline, window))
         assert self._writer is not None
         try:
-            answer = self._take(await self._reader.read(READ_BYTES))
+            self._writer.write(self._session.to_send())
+            async with asyncio.timeout(ANSWER_S):
+                while self._pending(number):
+                    await self._pull(lambda: self._pending(number))
+            return self._told(number)
+        except TimeoutError:
+            raise unanswered(self.url, ANSWER_S) from None
+        finally:
+            del self._replies[number]
+
+    async def _pull(self, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Read once, unless another task has read what was ``wanted`` meanwhile."""
+        assert self._writer is not None
+        try:
+            async with self._turn:
+                if not wanted():
+                    return
+                answer = self._take(await self._reader.read(READ_BYTES))
             if answer:
                 self._writer.write(answer)
         except OSError as error:
@@ -221,43 +319,3 @@ class Subscription(_Shell):
         if self._writer is not None and not self._writer.is_closing():
             with suppress(RuntimeError):  # the loop is closed already, and with it the connection
                 self._writer.transport.abort()
-
-
-def _target(url: str) -> str | tuple[str, int]:
-    scheme, _, location = url.partition("://")
-    host, _, port = location.rpartition(":")
-    if scheme == "unix" and location:
-        return location
-    if scheme == "tcp" and host and port.isascii() and port.isdigit() and int(port) < 65536:
-        return host.removeprefix("[").removesuffix("]"), int(port)
-    raise ConfigError(f"'{url}' is not a URL to subscribe to", value=url, allowed="tcp://HOST:PORT, unix:///PATH")
-
-
-def _connect(target: str | tuple[str, int], url: str) -> socket.socket:
-    try:
-        if not isinstance(target, str):
-            return socket.create_connection(target, HANDSHAKE_S)
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(target)
-        except OSError:
-            connection.close()
-            raise
-        return connection
-    except (OSError, UnicodeError) as error:  # a host name of odd characters never reaches the resolver
-        raise _unreachable(url, error) from error
-
-
-def _unreachable(url: str, error: OSError | UnicodeError) -> ClientError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return ClientError(
-        f"nobody answers at {url}: {why}",
-        remedy=f"spikestream run CONFIG, or spikestream replay FILE --publish {url}",
-    )
-
-
-def _silent(url: str) -> ClientError:
-    return ClientError(
-        f"{url} is there and says nothing a spikestream server would say within {HANDSHAKE_S:g} s",
-        remedy="check the port: the wire is at 7077, the browser's page at 7078",
-    )
