@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
-from spikestream.batch import Batch, Command, Decision, Decisions, Window
+from spikestream.batch import Batch, Command, Decision, Decisions, Label, Window
 from spikestream.checks import base
 from spikestream.checks.base import Check, Law, difference, malformed, same, show, spoil
 from spikestream.checks.running import cut_times, cut_up, run, split, taught
@@ -206,6 +207,38 @@ def _teaches_back(make: Make, batches: Batches, commands: Sequence[Command]) -> 
     return ""
 
 
+def _looks_ahead(make: Make, batches: Batches, commands: Sequence[Command]) -> str:
+    for label in (command for command in commands if isinstance(command, Label)):
+        if not batches[0].start <= label.start < batches[-1].stop:
+            continue
+        without = [other for other in commands if other is not label]
+        early = sorted([*without, replace(label, t=label.start)], key=lambda command: command.t)
+        rows = _begun(run(taught(make, without)(), batches), label.stop)
+        # Of several windows that it names the first: from that one on it may have been learned.
+        first = min((row.start for row in rows if label.start <= row.start and row.stop <= label.stop), default=None)
+        if first is not None and (seen := _moved(make, batches, (without, early), first + 1)):
+            return f"told when it begins, {label} changes a decision on what it names: {seen}"
+    return ""
+
+
+def _listens_to_what_is_said(make: Make, batches: Batches, commands: Sequence[Command]) -> str:
+    names = sorted({command.label for command in commands if isinstance(command, Label)})
+    for number, label in enumerate(commands):
+        if not isinstance(label, Label):
+            continue
+        for name in {names[(names.index(label.label) + 1) % len(names)], f"{label.label}, or something new"}:
+            said = [*commands[:number], replace(label, label=name), *commands[number + 1 :]]
+            if seen := _moved(make, batches, (commands, said), label.t):
+                return f"{label} changes what was decided before by what it says: {seen}"
+    return ""
+
+
+def _moved(make: Make, batches: Batches, told: Sequence[Sequence[Command]], time: int) -> str:
+    """Return the first difference of decisions on what began before ``time``, told one thing or the other."""
+    one, other = (_begun(run(taught(make, commands)(), batches), time) for commands in told)
+    return next((f"{a} to {b}" for a, b in zip(one, other, strict=True) if a != b), "")
+
+
 def _begun(answers: Batches, time: int) -> list[Decision]:
     return [row for answer in answers if isinstance(answer, Decisions) for row in answer.rows if row.start < time]
 
@@ -244,5 +277,15 @@ LEARNING = (
         "predict before teach",
         "no decision on a window that began before a label's time is changed by that label",
         _teaches_back,
+    ),
+    Law(
+        "decide before told",
+        "a label that comes when what it names begins changes no decision on that",
+        _looks_ahead,
+    ),
+    Law(
+        "whatever is said",
+        "decisions on windows that began before a label's time are the same whatever it says",
+        _listens_to_what_is_said,
     ),
 )

@@ -10,6 +10,7 @@ from spikestream.plots.activity import Membrane, cochleagram, membrane, raster, 
 from spikestream.plots.answers import learning_curve, timeline
 from spikestream.plots.base import need_matplotlib
 from spikestream.plots.chip import chip_picture
+from spikestream.plots.confusion import confusion
 from spikestream.plots.counts import band_counts, pixel_counts
 from spikestream.plots.diagram import diagram
 from spikestream.plots.learned import LAGS_MS, MOST_MAPS, pair_change, stdp_window, weight_maps
@@ -21,6 +22,7 @@ __all__ = [
     "band_counts",
     "chip_picture",
     "cochleagram",
+    "confusion",
     "diagram",
     "learning_curve",
     "membrane",
