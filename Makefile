@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP ?= $(BIN)/python -m pip
 ARGS ?=
 
-CODE := $(wildcard spikestream tests plugins benchmarks examples recordings)
+CODE := $(wildcard spikestream tests plugins benchmarks examples recordings config)
 PLUGINS := plugins/blinker plugins/stereo plugins/quadratic
 BENCHMARKS := $(shell grep -ls 'from common import.*finish' benchmarks/*.py)
 

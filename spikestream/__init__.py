@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from spikestream.stages.address import Address
     from spikestream.stages.carfac import Carfac
     from spikestream.stages.chip import Chip
+    from spikestream.stages.classify import Classifier
     from spikestream.stages.codes import (
         CodeReadout,
         FirstSpikeCode,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         SlotCode,
         Values,
     )
+    from spikestream.stages.features import Edges, Pool, Surface
     from spikestream.stages.filters import Filters
     from spikestream.stages.hear import Cochlea
     from spikestream.stages.network import Network
@@ -89,9 +91,11 @@ _HOMES = {
     "spikestream.stages.address": "Address",
     "spikestream.stages.carfac": "Carfac",
     "spikestream.stages.chip": "Chip",
+    "spikestream.stages.classify": "Classifier",
     "spikestream.stages.codes": (
         "CodeReadout FirstSpikeCode IntervalCode PhaseCode PoissonCode RateCode SlotCode Values"
     ),
+    "spikestream.stages.features": "Edges Pool Surface",
     "spikestream.stages.filters": "Filters",
     "spikestream.stages.hear": "Cochlea",
     "spikestream.stages.network": "Network",
@@ -107,6 +111,7 @@ __all__ = [
     "Cells",
     "Chip",
     "Circuit",
+    "Classifier",
     "Client",
     "ClientError",
     "Cochlea",
@@ -118,6 +123,7 @@ __all__ = [
     "Decisions",
     "DeviceError",
     "Discretisation",
+    "Edges",
     "Events",
     "Filters",
     "FirstSpikeCode",
@@ -136,6 +142,7 @@ __all__ = [
     "Placement",
     "PluginError",
     "PoissonCode",
+    "Pool",
     "Population",
     "Projection",
     "RateCode",
@@ -150,6 +157,7 @@ __all__ = [
     "SoundInfo",
     "Spikes",
     "SpikestreamError",
+    "Surface",
     "Values",
     "Window",
     "build",

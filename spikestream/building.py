@@ -15,15 +15,22 @@ if TYPE_CHECKING:
     from spikestream.model import Model
     from spikestream.model.placement import Placement
     from spikestream.stages.chip import Chip
+    from spikestream.stages.classify import Classifier
+    from spikestream.stages.features import Edges, Pool, Surface
     from spikestream.stages.network import Network
     from spikestream.stages.readout import Readout
+    from spikestream.stages.trust import Trust
 
+DECIDING = ("votes", "classifier")
+"""What may make decisions,"""
+READING = ("senses", "network")
+"""and what a classifier may hear."""
 RULES = ("stdp", "none")
 """Rules whose options are keys of a configuration; a model may have any,"""
 NEURONS = ("lif",)
 """and any neurons."""
 UNUSED = {
-    "network": ("neurons", "neuron", "tick_us", "seed"),
+    "network": ("neurons", "neuron", "tick_us", "seed", "reset"),
     "learn": ("rule", "tau_plus_ms", "rate_start", "rate_end", "wins_half"),
 }
 """Keys that mean nothing beside a model, which has its own."""
@@ -36,7 +43,9 @@ def build(
     *,
     placement: Placement | None = None,
 ) -> Pipeline:
-    """Return the pipeline of a configuration: filter → address, or hear, → network, or chip, → readout.
+    """Return the pipeline of a configuration: filter → address → features, or hear, → network, or chip, → readout.
+
+    A readout that is a classifier needs neither network nor chip.
 
     ``size`` (width, height) in pixels or ``samplerate_hz``, of sound, is the sensor's; without it ``sensor.size`` or
     ``sensor.samplerate_hz`` must say. ``placement`` is what a chip holds in place of what the section chip names.
@@ -44,11 +53,15 @@ def build(
     """
     made = with_sensor(config if isinstance(config, Config) else from_tables(config), size, samplerate_hz)
     stages, axons = senses(made)
+    if made.readout.kind != "votes":
+        return Pipeline(_guarded(made, {**stages, **_classifying(made, stages, axons, placement)}), made)
     if placement is not None or on_chip(made):
         chip = _chip(made, axons, placement)
-        return Pipeline({**stages, "chip": chip, "readout": _readout(made, chip.placement.outputs, chip.tick_us)}, made)
+        readout = _readout(made, chip.placement.outputs, chip.tick_us)
+        return Pipeline(_guarded(made, {**stages, "chip": chip, "readout": readout}), made)
     network = _thinking(made, stages, axons)
-    return Pipeline({**stages, "network": network, "readout": _readout(made, network.neurons, network.tick_us)}, made)
+    readout = _readout(made, network.neurons, network.tick_us)
+    return Pipeline(_guarded(made, {**stages, "network": network, "readout": readout}), made)
 
 
 def senses(config: Config) -> tuple[dict[str, Stage], int]:
@@ -59,6 +72,22 @@ def senses(config: Config) -> tuple[dict[str, Stage], int]:
 def on_chip(config: Config) -> bool:
     """Return whether a configuration asks for a chip in place of the network."""
     return bool(config.chip.placement or config.chip.model)
+
+
+def trust_of(config: Config) -> Trust:
+    """Return what judges decisions, as a configuration asks for it; raises `ConfigError`."""
+    from spikestream.stages.trust import Trust
+
+    return Trust(config.trust.window, config.trust.drift)
+
+
+def _guarded(config: Config, stages: Mapping[str, Stage]) -> Mapping[str, Stage]:
+    """Return the stages, with a readout that goes back at an alarm where the section trust asks for it."""
+    if not config.trust.rollback:
+        return stages
+    from spikestream.stages.trust import Guarded
+
+    return {**stages, "readout": Guarded(stages["readout"], stages, trust_of(config))}
 
 
 def _thinking(made: Config, stages: Mapping[str, Stage], axons: int) -> Network:
@@ -79,6 +108,46 @@ def _readout(config: Config, neurons: int, tick_us: int) -> Readout:
     readout = Readout(neurons, window_us=out.window_us, windows=out.windows, memory=out.memory, kept=out.kept)
     readout.learning = config.learn.enabled
     return readout
+
+
+def _classifying(
+    made: Config, stages: Mapping[str, Stage], axons: int, placement: Placement | None
+) -> dict[str, Stage]:
+    """Return the classifier as readout, and before it the network where it reads that."""
+    kind, reads = made.readout.kind, made.classifier.reads
+    for key, value, allowed in (("readout.kind", kind, DECIDING), ("classifier.reads", reads, READING)):
+        if value not in allowed:
+            text, near = f"{key} cannot be '{value}'", nearest(value, allowed)
+            raise ConfigError(text, key=key, value=value, allowed=", ".join(allowed), nearest=near)
+    if placement is not None or on_chip(made):
+        chip = _chip(made, axons, placement)
+        read = with_value(made, "classifier", hidden=0, recurrent=0.0, tick_us=chip.tick_us)
+        return {"chip": chip, "readout": _classifier(read, chip.placement.outputs)}
+    if reads == "senses" and made.model:
+        remedy = "classifier.reads=network, or leave the section model out"
+        raise ConfigError("a classifier that reads the senses has no model", key="classifier.reads", remedy=remedy)
+    if reads == "senses":
+        return {"readout": _classifier(made, axons)}
+    network = _thinking(made, stages, axons)
+    return {"network": network, "readout": _classifier(made, network.neurons)}
+
+
+def _classifier(config: Config, axons: int) -> Classifier:
+    """Return the classifier of the sections readout and classifier."""
+    from spikestream.stages.classify import Classifier
+
+    own, out = dataclasses.asdict(config.classifier), config.readout
+    del own["reads"]
+    if out.windows == "grid" and out.window_us % config.classifier.tick_us:
+        text = f"window_us = {out.window_us} is no multiple of classifier.tick_us = {config.classifier.tick_us}"
+        raise ConfigError(text, key="readout.window_us")
+    windows: dict[str, Any] = {"windows": out.windows, "window_us": out.window_us, "kept": out.kept}
+    try:
+        return Classifier(axons, learning=config.learn.enabled, **windows, **own)
+    except ConfigError as error:
+        if error.key and hasattr(config.classifier, error.key):
+            error.key = f"classifier.{error.key}"
+        raise
 
 
 def _chip(config: Config, axons: int, placement: Placement | None) -> Chip:
@@ -140,9 +209,8 @@ def _too_large(config: Config, axons: int) -> ConfigError:
 
 def sensed(stages: Mapping[str, Any], axons: int) -> dict[str, Any]:
     """Return what an input of a model has that leaves it to the sensor: a shape where there are pixels, else a size."""
-    width, height = getattr(stages.get("address"), "size", None) or (0, 0)
-    plane = width * height
-    return {"shape": [axons // plane, height, width]} if plane else {"size": axons}
+    seeing = stages.get("features", stages.get("address"))
+    return {"size": axons} if seeing is None else {"shape": list(seeing.shape)}
 
 
 def _modelled(config: Config, stages: Mapping[str, Any], axons: int) -> Network:
@@ -207,16 +275,44 @@ def _seeing(config: Config) -> tuple[dict[str, Stage], int]:
     from spikestream.units import pixels
 
     filters = Filters(config.filter, pixels(config.sensor.size) if config.sensor.size else None)
-    address = Address(filters.size)
-    return {"filter": filters, "address": address}, address.axons
+    address = Address(filters.size, config.address.polarity == "split")
+    stages: dict[str, Stage] = {"filter": filters, "address": address}
+    if config.features.kind == "none":
+        return stages, address.axons
+    features = _features(config, address.shape)
+    return {**stages, "features": features}, features.axons
+
+
+def _features(config: Config, shape: tuple[int, int, int]) -> Pool | Edges | Surface:
+    """Return the features of the section features, of planes of pixels of ``shape``."""
+    from spikestream.stages.features import make_features
+
+    options = dataclasses.asdict(config.features)
+    try:
+        return make_features(options.pop("kind"), shape, options)
+    except ConfigError as error:
+        if error.key and hasattr(config.features, error.key):
+            error.key = f"features.{error.key}"
+        raise
 
 
 def _hearing(config: Config) -> tuple[dict[str, Stage], int]:
-    """Return the stage that makes spikes of sound, and its axons."""
+    """Return the stages that make spikes of sound, and the number of their axons."""
     if config.filter != Config().filter:
         raise ConfigError("filters are for events, and this is sound", key="filter", value=config.filter)
+    if config.features.kind != "none":
+        kind = config.features.kind
+        raise ConfigError("features are of what is seen, and this is sound", key="features.kind", value=kind)
     ear = ear_of(config)
-    return {"hear": ear}, ear.axons
+    if not config.hear.even:
+        return {"hear": ear}, ear.axons
+    from spikestream.stages.evening import Evening
+
+    try:
+        return {"hear": ear, "even": Evening(ear.axons, config.hear.even)}, ear.axons
+    except ConfigError as error:
+        error.key = "hear.even"
+        raise
 
 
 def ear_of(config: Config) -> Any:
@@ -224,7 +320,7 @@ def ear_of(config: Config) -> Any:
     from spikestream.stages.sound import make_ear
 
     plain, options = HearConfig(), dataclasses.asdict(config.hear)
-    name, bands = options.pop("stage"), options.pop("bands")
+    name, bands, _ = options.pop("stage"), options.pop("bands"), options.pop("even")
     # What nobody asked for is left to the ear: it may lack it, or have another default.
     changed = {key: value for key, value in options.items() if value != getattr(plain, key)}
     return make_ear(name, config.sensor.samplerate_hz, {"bands": bands, **changed})

@@ -24,7 +24,9 @@ from spikestream.building import build
 from spikestream.config import Config, from_tables, to_tables
 from spikestream.errors import ConfigError, ModelError
 from spikestream.files.regular import open_regular
+from spikestream.files.shipped import model_path
 from spikestream.pipeline import Pipeline
+from spikestream.stages.classify import Classifier
 from spikestream.stages.network import Network
 
 FORMAT = 1
@@ -36,6 +38,15 @@ LATEST_US = 2**62
 def arrays(pipeline: Pipeline) -> dict[str, Array]:
     """Return all memory of a pipeline as arrays by ``<stage>/<name>``."""
     return {f"{name}/{key}": value for name, stage in pipeline.stages.items() for key, value in stage.state().items()}
+
+
+def learned(pipeline: Pipeline) -> dict[str, Array]:
+    """Return what the stages have learned, and a new recording keeps, as arrays by ``<stage>/<name>``."""
+    return {key: value for key, value in arrays(pipeline).items() if _is_learned(pipeline, *key.split("/", 1))}
+
+
+def _is_learned(pipeline: Pipeline, stage: str, name: str) -> bool:
+    return name in getattr(pipeline.stages[stage], "LEARNED", ())
 
 
 def digest(state: Mapping[str, Array]) -> str:
@@ -87,7 +98,10 @@ def restore(data: bytes, pipeline: Pipeline) -> None:
 
 
 def load(path: str | Path) -> Pipeline:
-    """Return the saved pipeline, able to go on where it stopped, bit for bit; raises `ModelError`."""
+    """Return the saved pipeline, able to go on where it stopped, bit for bit; raises `ModelError`.
+
+    A model that ships with spikestream goes by its name, wherever a path is wanted here.
+    """
     meta, state = _opened(path)
     try:
         pipeline = build(_config(path, meta))
@@ -103,6 +117,12 @@ def config_of(path: str | Path) -> Config:
     return _config(path, meta)
 
 
+def contents(path: str | Path) -> tuple[Config, dict[str, Array]]:
+    """Return the configuration of a saved model and all it remembers, by ``<stage>/<name>``; raises `ModelError`."""
+    meta, state = _opened(path)
+    return _config(path, meta), state
+
+
 def transfer(path: str | Path, pipeline: Pipeline) -> None:
     """Give ``pipeline`` what the saved one has learned, but none of its moment in time; raises `ModelError`."""
     meta, state = _opened(path)
@@ -115,7 +135,8 @@ def transfer(path: str | Path, pipeline: Pipeline) -> None:
         if not learned:
             continue
         try:
-            stage.restore({**stage.state(), **{key: state[f"{name}/{key}"] for key in learned}})
+            taken = {key: state[f"{name}/{key}"] for key in learned}
+            stage.restore({**stage.state(), **(stage.translated(taken) if isinstance(stage, Classifier) else taken)})
         except (KeyError, ModelError) as error:
             raise ModelError(
                 f"the model {path} does not fit: stage '{name}': {error}",
@@ -162,10 +183,11 @@ def _is_at(network: Network, now: int | None) -> bool:
 
 def _opened(path: str | Path) -> tuple[dict[str, Any], dict[str, Array]]:
     try:
-        with open_regular(path) as file:
+        with open_regular(model_path(path)) as file:
             return _read(file, os.fstat(file.fileno()).st_size, str(path))
     except OSError as error:
-        raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error
+        remedy = "spikestream models: what goes by a name" if model_path(path) == str(path) else ""
+        raise ModelError(f"cannot read the model {path}: {error.strerror or error}", remedy=remedy) from error
 
 
 def _read(source: IO[bytes], size: int, path: str) -> tuple[dict[str, Any], dict[str, Array]]:

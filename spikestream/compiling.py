@@ -132,16 +132,19 @@ def circuit_of(model: Any, discretisation: Discretisation | None = None) -> Circ
 def _of_network(model: Any) -> Circuit:
     from spikestream.model import Model
     from spikestream.pipeline import Pipeline
+    from spikestream.stages.classify import Classifier
     from spikestream.stages.network import Network
 
     if isinstance(model, Pipeline):
-        model = model.stages.get("network")
+        model = model.stages.get("network", model.stages.get("readout"))
     if isinstance(model, Model):
         model = Network.from_model(model, learning=False)
-    if isinstance(model, Network):
+    if isinstance(model, Network | Classifier):
         return model.circuit()
     text = f"a {type(model).__name__} is no network that can be compiled"
-    raise ConfigError(text, key="model", allowed="a Circuit, a Model, a Network, a NIR Graph, or a file's path")
+    raise ConfigError(
+        text, key="model", allowed="a Circuit, a Model, a Network, a Classifier, a NIR Graph, or a file's path"
+    )
 
 
 def _of_file(path: Path) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from spikestream.batch import Batch, Command, Setting, Window, concat, cut, stamps
 from spikestream.errors import ConfigError, SpikestreamError, nearest
@@ -51,8 +51,10 @@ class Pipeline:
         self.gaps: list[tuple[int, int]] = []
         self.taken = 0
         self._got = dict.fromkeys(self.stages, 0)
-        learners = [place for place, stage in enumerate(self.stages.values()) if isinstance(stage, Learner)]
-        names, first = list(self.stages), learners[0] if learners else len(self.stages)
+        names = list(self.stages)
+        # Asked once: what is a learner is found out by its many names, which takes longer than a short batch.
+        self._learning = [name for name, stage in self.stages.items() if isinstance(stage, Learner)]
+        first = names.index(self._learning[0]) if self._learning else len(names)
         # Commands are for learners: what comes before the first of them need not be cut, which sound could not be.
         self._before, self._behind = names[:first], names[first:]
 
@@ -109,7 +111,7 @@ class Pipeline:
         return found
 
     def _learners(self) -> list[Learner]:
-        return [stage for stage in self.stages.values() if isinstance(stage, Learner)]
+        return [cast(Learner, self.stages[name]) for name in self._learning]
 
     def check(self, *commands: Command) -> None:
         """Raise `ConfigError` for settings that no stage can take, alone or one after the other."""

@@ -7,9 +7,13 @@ from importlib import import_module
 
 VERBS = {
     "replay": "run a recording through filters, network and readout, and publish what comes out",
+    "train": "teach a network or a classifier with a data set or recordings, and save it",
+    "eval": "measure a saved model, frozen, beside chance and baselines, and write a report",
+    "models": "list the models that ship with spikestream, and others by their files",
     "run": "run a configuration as a daemon until it is told to stop or its sensor ends",
     "listen": "turn a microphone into spikes, a picture of them, and decisions; also 'mic'",
     "subscribe": "print what a running spikestream publishes",
+    "teach": "tell a running spikestream what it has just seen or heard",
     "info": "say what a recording is and holds",
     "convert": "write a recording in another format, or sound as the spikes of the cochlea",
     "model": "show the network that a file describes, as text and as a picture",

@@ -7,17 +7,18 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import Console, add_quiet, run_until_signalled
+from spikestream.cli.base import Console, add_quiet, run_until_signalled, tell
 from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold
-from spikestream.cli.base.settings import SOUND, says_windows, tables_of_model
+from spikestream.cli.base.settings import SOUND, WORDS, says_windows, tables_of_model
 from spikestream.units import duration_us, show_us
 
 if TYPE_CHECKING:
-    from spikestream.batch import Batch
+    from spikestream.batch import Batch, Decisions
     from spikestream.cli.base.ear import Ear
+    from spikestream.cli.base.lessons import Lessons
     from spikestream.config import Config
     from spikestream.service.session import Session
 
@@ -32,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
         prog="spikestream listen",
         description=__doc__,
         epilog="Ctrl-C ends it: what was heard is run, published and saved. A window is what stands out of the noise "
-        "until it has been quiet for a fifth of a second; readout.windows=grid decides by the clock instead.",
+        "until it has been quiet for a fifth of a second; readout.windows=grid decides by the clock instead. With "
+        "--teach each word is asked for in turn; --save keeps what was learned, and --model goes on with it.",
     )
     add = made.add_argument
     add("--devices", action="store_true", help="list what can be recorded from, and end")
@@ -46,6 +48,14 @@ def parser() -> argparse.ArgumentParser:
     add("--for", dest="for_", metavar="TIME", help="end so long after the first sound: 10s, 2min")
     add("--config", metavar="FILE", help="TOML configuration")
     add("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="e.g. hear.bands=32")
+    add("--teach", metavar="WORDS", help="learn these words on the spot, e.g. yes,no, then print what is heard")
+    add(
+        "--examples",
+        type=int,
+        default=5,
+        metavar="N",
+        help="with --teach: how often each word is asked for (default 5)",
+    )
     add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
     add("--learn", action=argparse.BooleanOptionalAction, default=None, help="learn while running (default), or freeze")
     add(
@@ -68,7 +78,7 @@ def configure(options: argparse.Namespace) -> Config:
     """Return what the options amount to: defaults, then model, file, --set, and the other options on top."""
     from spikestream.config import read_config, with_value
 
-    base = tables_of_model(options.model) if options.model else SOUND
+    base = tables_of_model(options.model) if options.model else {**SOUND, **(WORDS if options.teach else {})}
     config = read_config(options.config, options.sets, base=base)
     config = with_value(config, "sensor", uri=_uri(config.sensor.uri, options))
     if options.rate is not None:
@@ -79,7 +89,23 @@ def configure(options: argparse.Namespace) -> Config:
         config = with_value(config, "publish", urls=tuple(options.publish))
     if not says_windows(options.config, options.sets):
         config = with_value(config, "readout", windows="voice")
+    if options.teach is not None:
+        _check_teaching(config)
     return config
+
+
+def _check_teaching(config: Config) -> None:
+    """Raise `ConfigError` where words could not be taught."""
+    from spikestream.errors import ConfigError
+
+    if not config.learn.enabled:
+        raise ConfigError("nothing can be taught while learning is off", key="--teach", remedy="leave --no-learn out")
+    if config.readout.windows != "voice":
+        text = "words are what voices mark"
+        raise ConfigError(text, key="readout.windows", value=config.readout.windows, allowed="voice, with --teach")
+    if config.readout.kind == "classifier" and config.classifier.anytime_us:
+        text = "a word that is taught is decided only at its end"
+        raise ConfigError(text, key="classifier.anytime_us", value=config.classifier.anytime_us, allowed="0")
 
 
 def _uri(configured: str, options: argparse.Namespace) -> str:
@@ -106,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
     console = Console(options.quiet)
     if options.devices:
         return _list(console, options.json)
+    shown = _Shown(console, options)
     job = Job(
         configure(options),
         model=options.model or "",
@@ -113,7 +140,6 @@ def run(options: argparse.Namespace) -> int:
         record=options.record or "",
         blocking=False,
     )
-    shown = _Shown(console, options)
     session = shown.session = Session(job, on_outputs=shown.outputs)
     shown.watch()
     say_if_cold(console, session)
@@ -152,6 +178,17 @@ class _Shown:
         self.ear: Ear | None = None
         self.begun_s = 0.0
         self.limit_us = duration_us(options.for_) if options.for_ else None
+        self.lessons = self._lessons() if options.teach is not None else None
+
+    def _lessons(self) -> Lessons:
+        from spikestream.cli.base.lessons import Lessons
+
+        return Lessons(self.options.teach, self.options.examples, self._ask)
+
+    def _ask(self, text: str) -> None:
+        """Tell who speaks what to say: also where no log is wanted, for it is a question."""
+        self.console.clear()
+        tell(f"{text}\n")
 
     def watch(self) -> None:
         """Draw, where somebody looks."""
@@ -204,21 +241,37 @@ class _Shown:
         if not self.begun_s:  # a device may take two seconds for its first word
             self.begun_s = time.monotonic()
             self.console.log(f"listening to {getattr(self.session.sensor, 'device', 'the microphone')}, Ctrl-C ends")
-        while self.ear is not None and self.ear.lines:
-            self.console.log(self.ear.lines.popleft())
         progress, made = self.session.engine.progress, outputs["readout"]
-        if isinstance(made, Decisions) and not self.options.json:
-            for row in made.rows:
-                if self.options.jsonl:
-                    self.console.json(json_of(row))
-                else:
-                    self.console.out(f"{line_of(row, progress.start or 0)}  in {show_us(row.stop - row.start)}")
+        teaching = self.lessons is not None and not self.lessons.over
+        while self.ear is not None and self.ear.lines:
+            line = self.ear.lines.popleft()
+            if not teaching:  # else the question would be out of sight at once
+                self.console.log(line)
+        if isinstance(made, Decisions):
+            if self.lessons is not None and teaching:
+                for label in self.lessons.heard(made.rows, progress.stop):
+                    self.session.engine.command(label)
+            self._print(made, teaching)
         over = self.limit_us is not None and progress.stop - (progress.start or 0) >= self.limit_us
         if over or self.console.broken:
             self.session.stop()
 
+    def _print(self, made: Decisions, teaching: bool) -> None:
+        """Print what was decided, what is none of the words as unknown; while they are taught nobody reads guesses."""
+        from spikestream.cli.base.lessons import OTHER
+
+        start = self.session.engine.progress.start or 0
+        for found in made.rows if not self.options.json else ():
+            row = replace(found, label=None) if found.label == OTHER else found
+            if self.options.jsonl:
+                self.console.json(json_of(row))
+            elif not teaching:
+                self.console.out(f"{line_of(row, start)}  in {show_us(row.stop - row.start)}")
+
     def end(self) -> None:
         """Tell what went wrong with the device, then the result."""
+        if self.lessons is not None and (missing := self.lessons.missing()):
+            self.console.log(f"warning: not all was taught: {missing}")
         sensor = self.session.sensor
         stats: Mapping[str, Any] = getattr(sensor, "stats", dict)()
         for key, text in (

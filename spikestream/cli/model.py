@@ -185,16 +185,17 @@ def _of_configuration(path: str, size: tuple[int, int] | None) -> Model:
     stages: dict[str, Any] = {**pipeline.stages}
     if config.model:
         return model_of(config.model, sensed(stages, stages["network"].axons))
+    if "network" not in stages:
+        text = f"{path} decides by a classifier that reads the senses, and has no network to show"
+        raise ConfigError(text, key="classifier.reads", remedy="classifier.reads=network, or readout.kind=votes")
     network, net, learn = stages["network"], config.network, config.learn
-    width, height = getattr(stages.get("address"), "size", (0, 0))
-    plane = width * height
-    shape = (network.axons // plane, height, width) if plane else ()
+    shape = tuple(sensed(stages, network.axons).get("shape", ()))
     own = _changed(net, Config().network, ("neurons", "neuron", "tick_us", "seed", "inhibition"))
     rules = [] if learn.rule == "none" or not learn.enabled else [learn.rule]
     taught = _changed(learn, Config().learn, ("enabled", "rule"))
     projections = [
         Projection(
-            "see" if plane else "hear",
+            "see" if shape else "hear",
             "sensor",
             "network",
             weights=network.weights,

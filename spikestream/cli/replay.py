@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import Console, add_quiet, run_until_signalled
 from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold, say_if_compiled
-from spikestream.cli.base.settings import says_windows, tables_of_model, tables_of_sensor
+from spikestream.cli.base.settings import says_windows, tables_of
 from spikestream.units import duration_us, show_count, show_us
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def configure(options: argparse.Namespace) -> Config:
     from spikestream.config import read_config, with_value
     from spikestream.stages.filters import parse_filter
 
-    config = read_config(options.config, options.sets, base=_base(options))
+    config = read_config(options.config, options.sets, base=tables_of(options.source, options.model))
     sensor: dict[str, Any] = {"uri": options.source, "speed": options.speed, "layout": options.sensor}
     sensor |= {"size": options.size, "format": options.format, "time": options.time}
     config = with_value(config, "sensor", **{key: value for key, value in sensor.items() if value is not None})
@@ -120,18 +120,6 @@ def _aimed(config: Config, options: argparse.Namespace) -> Config:
         remedy += "" if target == "both" else "\n  or:   --placement FILE, a network placed on a chip already"
         raise ConfigError(text, key="--target", value=target, remedy=remedy)
     return config
-
-
-def _base(options: argparse.Namespace) -> Mapping[str, Any]:
-    """Return the tables a model or a record brings along, without what belongs to the sensor it came from."""
-    from spikestream.sensors.record import Record, is_record
-
-    if is_record(options.source):  # a record is replayed as it was run, with another model's memory where one is named
-        tables: Mapping[str, Any] = Record(options.source).config
-        kept = {key: value for key, value in tables.items() if key not in ("sensor", "publish", "checkpoint")}
-        sensor = tables.get("sensor")
-        return kept | {"sensor": {"size": sensor.get("size", "") if isinstance(sensor, Mapping) else ""}}
-    return tables_of_model(options.model) if options.model else tables_of_sensor(options.source)
 
 
 def run(options: argparse.Namespace) -> int:

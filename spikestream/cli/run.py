@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spikestream.cli.base import INTERRUPTED, Console, add_quiet, run_until_signalled
 from spikestream.cli.base.report import say_if_cold, say_if_compiled
-from spikestream.cli.base.settings import tables_of_chip, tables_of_sensor
+from spikestream.cli.base.settings import overlaid, tables_of_chip, tables_of_sensor
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
     console = Console(options.quiet)
     config = read_config(options.config, options.sets)
-    base = tables_of_chip(config.chip.model) or tables_of_sensor(config.sensor.uri)
+    base = overlaid(tables_of_sensor(config.sensor.uri), tables_of_chip(config.chip.model))
     config = read_config(options.config, options.sets, base=base)
     path = config.checkpoint.path
     known = path if path and Path(path).exists() else ""

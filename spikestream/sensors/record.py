@@ -7,9 +7,9 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
-from spikestream.batch import Batch, Command, Label, Setting, Sound, Window, cut
+from spikestream.batch import Batch, Command, Label, Setting, Sound, Window, cut, is_label
 from spikestream.errors import ClientError, RecordingError
-from spikestream.files.labels import LabelRow, is_label
+from spikestream.files.labels import LabelRow
 from spikestream.files.regular import open_regular
 from spikestream.sensors.base import LONGEST_US
 from spikestream.wire import ClientSession, Message

@@ -19,6 +19,11 @@ def label_windows(config: Config, rows: Sequence[LabelRow]) -> list[LabelRow]:
     return list(windows_of(rows, config.readout.window_us if config.readout.windows == "grid" else None))
 
 
+def labelled(sensor: Sensor) -> list[LabelRow]:
+    """Return the labelled windows that a sensor itself knows before it runs, as a data set does; of others, none."""
+    return list(getattr(sensor, "rows", ()))
+
+
 def known_commands(config: Config, sensor: Sensor, windows: Sequence[LabelRow] | None) -> list[Command]:
     """Return the commands that are known before the run: those of a record, and those that labelled windows make.
 

@@ -12,6 +12,7 @@ from spikestream import checkpoint
 from spikestream.errors import ConfigError, ModelError
 from spikestream.files.placements import read_placement
 from spikestream.files.regular import open_regular
+from spikestream.files.shipped import model_path
 
 if TYPE_CHECKING:
     from spikestream.config import Config
@@ -62,10 +63,10 @@ def compiled(
         raise ModelError(f"{path} is no network that can be compiled: no saved model, NIR or TOML", remedy=remedy)
     if not is_saved(path) or steps is not None:
         return compile(path, target, discretisation=steps, progress=progress)
-    stages = checkpoint.load(path).stages
-    if "network" not in stages:
+    pipeline = checkpoint.load(path)
+    if "chip" in pipeline.stages:
         raise ModelError(f"the model {path} has no network to compile: it was saved with a chip in its place")
-    return compile(stages["network"], target, progress=progress)
+    return compile(pipeline, target, progress=progress)
 
 
 def latency_of(placement: Placement) -> int | None:
@@ -92,14 +93,14 @@ def is_saved(path: str) -> bool:
     """Return whether a file is a model that `checkpoint.save` wrote."""
     if os.path.isdir(path) or _begin(path)[:2] != b"PK":
         return False
-    with suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile), open_regular(path) as file:
+    with suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile), open_regular(model_path(path)) as file:
         return f"{checkpoint.META}.npy" in zipfile.ZipFile(file).namelist()
     return False
 
 
 def _begin(path: str) -> bytes:
     try:
-        with open_regular(path) as file:
+        with open_regular(model_path(path)) as file:
             return file.read(64)
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror or error}") from error

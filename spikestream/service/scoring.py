@@ -7,8 +7,8 @@ freeze while held-out windows run. The scorer then sees the outputs only, so it 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,20 +52,56 @@ def commands_of(windows: Sequence[LabelRow], *, mark: bool, teach: bool) -> list
     return sorted(commands, key=lambda command: command.t)
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A labelled window that was decided: ``label`` by the pipeline, ``near`` by the nearest centroid; None = unknown.
+
+    ``held_out`` is whether nothing was taught in it.
+    """
+
+    window: LabelRow
+    label: str | None
+    near: str | None
+    held_out: bool
+
+
+class Centroids:
+    """The baseline: the mean direction of the spike counts (axons,) of each label, and which of them is nearest."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Array] = {}
+        self._norms: dict[str, float] = {}  # their lengths, measured once while nothing is added
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+    def nearest(self, unit: Array) -> str | None:
+        """Return the label whose centroid lies nearest to a direction (axons,), None before the first one."""
+        near = {name: float(total @ unit / self._norms[name]) for name, total in self._sums.items()}
+        return max(near, key=near.__getitem__) if near else None
+
+    def learn(self, label: str, unit: Array) -> None:
+        """Take a direction into the centroid of its label."""
+        total = self._sums.get(label, 0) + unit
+        self._sums[label], self._norms[label] = total, max(float(np.linalg.norm(total)), 1e-12)
+
+
 class Scorer:
     """Watches a pipeline's outputs over labelled windows, in time order.
 
-    ``taught`` False means that nothing was learned here, so every window counts as held out.
+    ``taught`` False means that nothing was learned here, so every window counts as held out. What is in ``watchers`` is
+    called with each window as it is judged; ``centroids`` may be those of an earlier run.
     """
 
     def __init__(self, windows: Sequence[LabelRow], axons: int, taught: bool) -> None:
+        self.watchers: list[Callable[[Judged], None]] = []
+        self.centroids = Centroids()
         self._windows = list(windows)
         self._taught = taught
         self._truth = {(w.start, w.stop): w for w in self._windows}
         self._next = 0
         self._counts = np.zeros(axons)
-        self._sums: dict[str, Array] = {}
-        self._near: dict[tuple[int, int], bool] = {}  # whether the baseline was right
+        self._near: dict[tuple[int, int], str | None] = {}  # what the baseline said
         self._right = {"train": 0, "test": 0, "baseline": 0}
         self._total = {"train": 0, "test": 0}
         self._labels: Counter[str] = Counter()
@@ -94,7 +130,7 @@ class Scorer:
             "accuracy": self._right["test"] / tests if tests else None,
             "prequential_accuracy": self._right["train"] / self._total["train"] if self._total["train"] else None,
             "chance": max(self._labels.values()) / tests if tests else None,
-            "baseline_accuracy": self._right["baseline"] / tests if tests and self._sums else None,
+            "baseline_accuracy": self._right["baseline"] / tests if tests and self.centroids else None,
         }
 
     @property
@@ -103,12 +139,14 @@ class Scorer:
         return sum(self._total.values())
 
     def _judge(self, window: LabelRow, label: str | None) -> None:
-        part = self._part(window)
+        part, near = self._part(window), self._near.pop((window.start, window.stop), None)
         self._total[part] += 1
         self._right[part] += label == window.label
         if part == "test":
             self._labels[window.label] += 1
-            self._right["baseline"] += self._near.pop((window.start, window.stop), False)
+            self._right["baseline"] += near == window.label
+        for watch in self.watchers:
+            watch(Judged(window, label, near, part == "test"))
 
     def _part(self, window: LabelRow) -> str:
         return "test" if window.test or not self._taught else "train"
@@ -124,14 +162,9 @@ class Scorer:
             self._next += 1
 
     def _close(self, window: LabelRow) -> None:
-        """Let the baseline predict a held-out window by its nearest centroid, or learn from a taught one."""
+        """Let the baseline say which centroid is nearest, then learn from a taught window."""
         unit = self._counts / max(float(np.linalg.norm(self._counts)), 1e-12)
         self._counts = np.zeros_like(self._counts)
-        if self._part(window) == "test":
-            near = {
-                name: float(total @ unit / max(float(np.linalg.norm(total)), 1e-12))
-                for name, total in self._sums.items()
-            }
-            self._near[window.start, window.stop] = bool(near) and max(near, key=near.__getitem__) == window.label
+        self._near[window.start, window.stop] = self.centroids.nearest(unit)
         if not window.test:
-            self._sums[window.label] = self._sums.get(window.label, 0) + unit
+            self.centroids.learn(window.label, unit)

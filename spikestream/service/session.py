@@ -15,7 +15,7 @@ from spikestream.batch import Batch, Command, Setting, Sound
 from spikestream.building import build, ear_of
 from spikestream.config import Config
 from spikestream.errors import SpikestreamError
-from spikestream.files.labels import read_labels
+from spikestream.files.labels import LabelRow, read_labels
 from spikestream.outputs.base import open_output
 from spikestream.pipeline import Hop, Pipeline
 from spikestream.sensors.microphone import Microphone
@@ -23,7 +23,8 @@ from spikestream.sensors.pace import Pace
 from spikestream.sensors.record import Record
 from spikestream.sensors.recording import Recording
 from spikestream.service.beside import Beside
-from spikestream.service.commands import Planned, known_commands, label_windows, marker
+from spikestream.service.commands import Planned, known_commands, label_windows, labelled, marker
+from spikestream.service.desk import Desk
 from spikestream.service.engine import Engine, OutputHash
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job, check, guarded, sensor_of
@@ -31,6 +32,8 @@ from spikestream.service.placing import is_saved, latency_of, placement_of
 from spikestream.service.record import Recorder
 from spikestream.service.record_wav import WavRecorder
 from spikestream.service.scoring import Scorer
+from spikestream.service.teaching import Teacher
+from spikestream.service.trust import TrustWatch
 from spikestream.wire import POLICIES, Stats
 
 log = logging.getLogger(__name__)
@@ -44,7 +47,9 @@ PATIENCE_S = 10.0
 
 def warm_up(session: Session) -> None:
     """Load, or on a new machine compile, the kernels of a session's network or chip, and ear: no batch shall wait."""
-    session.pipeline.stages[session.core].prepare()  # type: ignore[attr-defined]
+    for name in {session.core, "readout"}:
+        if hasattr(session.pipeline.stages[name], "prepare"):
+            session.pipeline.stages[name].prepare()  # type: ignore[attr-defined]
     if "hear" in session.pipeline.stages:
         config: Config = session.pipeline.config
         rate, channels = config.sensor.samplerate_hz, getattr(session.sensor, "channels", 1)
@@ -63,10 +68,13 @@ class Session:
         check(job)
         self.rows = read_labels(job.labels) if job.labels else []
         self.sensor = sensor_of(job, self.rows)
-        if isinstance(self.sensor, Record) and not job.labels:
-            self.rows = self.sensor.labels
+        if not job.labels:
+            self.rows = self.sensor.labels if isinstance(self.sensor, Record) else labelled(self.sensor)
         self.pipeline = self._open_pipeline()
         self.scorer = self._open_scorer()
+        self.trust = TrustWatch(config, self.pipeline.stages["readout"])
+        if self.scorer is not None:
+            self.scorer.watchers.append(self.trust.judged)
         self.beside = self._open_beside() if job.beside else None
         self.hash = OutputHash()
         self.started = asyncio.Event()
@@ -76,8 +84,9 @@ class Session:
         self.recorder = self._open_recorder() if job.record else None
         policies = POLICIES if job.blocking else tuple(policy for policy in POLICIES if policy != "block")
         outputs = [open_output(url) for url in config.publish.urls]
-        self.hub = Hub(outputs, epoch=secrets.token_hex(8), policies=policies)
-        windows = label_windows(config, self.rows)
+        self.desk = Desk()
+        self.hub = Hub(outputs, epoch=secrets.token_hex(8), policies=policies, desk=self.desk)
+        windows = self.windows()
         marks = marker(config, self.sensor, self.pipeline.config.sensor.samplerate_hz)
         planned = self._plan(job.at)
         source = guarded(self.sensor, config.sensor.uri)
@@ -86,11 +95,12 @@ class Session:
             source if source.live else Pace(source, config.sensor.speed),
             self.hub,
             name=config.publish.pipeline,
-            commands=known_commands(config, self.sensor, windows if job.labels else None),
+            commands=known_commands(config, self.sensor, windows if job.labels or labelled(self.sensor) else None),
             mark=lambda batch: (*planned(batch), *marks(batch)),
-            watch=[one for one in (self.hash, self._score, self.beside, self.recorder) if one is not None],
+            watch=[one for one in (self.hash, self._score, self.trust, self.beside, self.recorder) if one is not None],
             on_outputs=on_outputs,
         )
+        self.desk.add("teach", Teacher(self.engine))
 
     async def run(self) -> None:
         """Publish, wait for the subscribers asked for, run to the end, drain, save; every end is tried."""
@@ -118,7 +128,7 @@ class Session:
         for task in tasks:
             task.cancel()
         self._closing.set()
-        steps: list[Callable[[], Awaitable[None]]] = [self._part, self.hub.aclose, lambda: keeper]
+        steps: list[Callable[[], Awaitable[None]]] = [self.desk.aclose, self._part, self.hub.aclose, lambda: keeper]
         if self.recorder is not None:
             steps.append(self.recorder.aclose)
         if self.job.save and self.pipeline.now is not None:
@@ -235,7 +245,7 @@ class Session:
             "events_in": self.engine.sensor.sent + sum(self._lost_before().values()),
             "events_filtered": sum(sum(account.filtered.values()) for account in accounts),
             "events_dropped": dropped + self.engine.channel.dropped + sum(self._lost_before().values()),
-            "spikes_out": self.pipeline.made[self.core],
+            "spikes_out": self._spikes_out(),
             "decisions": self.pipeline.made["readout"],
             "accuracy": scores.get("accuracy"),
             "prequential_accuracy": scores.get("prequential_accuracy"),
@@ -260,8 +270,13 @@ class Session:
 
     @property
     def core(self) -> str:
-        """Return the name of the stage whose spikes are read out: network or chip."""
-        return "chip" if "chip" in self.pipeline.stages else "network"
+        """Return the name of the stage that thinks: network or chip, or else a readout that hears the senses itself."""
+        return next((name for name in ("chip", "network") if name in self.pipeline.stages), "readout")
+
+    def _spikes_out(self) -> int:
+        """Return how many spikes the stage that thinks made; those of a classifier never leave it."""
+        own: int | None = getattr(self.pipeline.stages[self.core], "spikes", None)
+        return self.pipeline.made[self.core] if own is None else own
 
     def _open_pipeline(self) -> Pipeline:
         config = self.job.config
@@ -291,21 +306,24 @@ class Session:
         return Recorder(self.job.record, self.pipeline.config, state, self.rows)
 
     @property
-    def _senses(self) -> str:
+    def senses(self) -> str:
         """Return the name of the stage whose spikes the network hears."""
-        return "hear" if "hear" in self.pipeline.stages else "address"
+        return next((name for name in ("even", "hear") if name in self.pipeline.stages), "address")
+
+    def windows(self) -> list[LabelRow]:
+        """Return the windows that are judged, in order."""
+        return label_windows(self.job.config, self.rows)
 
     def _open_scorer(self) -> Scorer | None:
-        axons: int = self.pipeline.stages[self._senses].axons  # type: ignore[attr-defined]
-        windows = label_windows(self.job.config, self.rows)
-        return Scorer(windows, axons, self.job.config.learn.enabled) if self.rows else None
+        axons: int = self.pipeline.stages[self.senses].axons  # type: ignore[attr-defined]
+        return Scorer(self.windows(), axons, self.job.config.learn.enabled) if self.rows else None
 
     def _open_beside(self) -> Beside:
-        return Beside(self.job.model, self.pipeline, self._senses, self._open_scorer())
+        return Beside(self.job.model, self.pipeline, self.senses, self._open_scorer())
 
     def _score(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         if self.scorer is not None:
-            self.scorer.observe(outputs[self._senses], outputs["readout"])
+            self.scorer.observe(outputs[self.senses], outputs["readout"])
 
     async def _stats(self) -> None:
         while True:
@@ -316,13 +334,15 @@ class Session:
         progress = self.engine.progress
         values = {
             "events_in": progress.rows,
-            "spikes_out": self.pipeline.made[self.core],
+            "spikes_out": self._spikes_out(),
             "decisions": self.pipeline.made["readout"],
             "events_dropped": self.engine.channel.dropped,
             "realtime_factor": progress.realtime_factor(),
             "latency_ms": {"p50": progress.latency_ms(50, RECENT), "p99": progress.latency_ms(99, RECENT)},
         }
         self._publish("engine.stats", values)
+        if self.trust.trust.judged:
+            self._publish("trust.stats", self.trust.stats())
         if isinstance(self.sensor, Microphone):
             self._publish("sensor.stats", self.sensor.stats())
 

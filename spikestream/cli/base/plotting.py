@@ -65,7 +65,7 @@ class Pictures:
         self.chip: Chip | None = self.stages.get("chip")
         self._fired = Last(MOST_SPIKES)
         self._heard = Last(MOST_HEARD, MOST_TICKS * self.stages[session.core].tick_us)
-        neurons = self.network.neurons if self.network else self.stages["chip"].placement.outputs
+        neurons = self.network.neurons if self.network else self.chip.placement.outputs if self.chip else 0
         self._wins = np.zeros(neurons, np.int64)
         self._inputs = np.zeros(self.chip.placement.input_count if self.chip else 0, np.int64)
         if self.chip:

@@ -1,6 +1,6 @@
 """TOML and ``--set key=value`` to frozen dataclasses and back; `spikestream.building` makes a pipeline of them.
 
-Every key has a default here; an unknown one is an error that names the nearest. docs/config.md lists them all.
+An unknown key is an error that names the nearest; what there are, with their defaults, stands in `sections`.
 """
 
 from __future__ import annotations
@@ -11,137 +11,31 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spikestream.config.sections import ChipConfig, Config, HearConfig
 from spikestream.errors import ConfigError, nearest
 from spikestream.files.regular import open_regular
 from spikestream.wire import is_topic
 
+__all__ = [
+    "HOUR_US",
+    "ChipConfig",
+    "Config",
+    "HearConfig",
+    "from_tables",
+    "parsed_setting",
+    "read_config",
+    "read_toml",
+    "to_tables",
+    "with_value",
+]
+
 HOUR_US = 3_600_000_000
+POLARITIES = ("split", "ignore")
 LONGEST_STAGE = "x" * 44 + ".decisions"
 """Room that a topic needs behind the name of its pipeline."""
-
-
-@dataclass(frozen=True, slots=True)
-class SensorConfig:
-    """Where the stream comes from; further options of a sensor go into its URI."""
-
-    uri: str = ""
-    format: str = ""  # of a recording, where its content does not tell
-    layout: str = ""  # address layout of an AEDAT 2.0 recording, e.g. "davis240"
-    size: str = ""  # "WIDTHxHEIGHT" in pixels, where the sensor does not tell
-    time: str = "clamp"  # what becomes of a stamp that jumps back: clamp, drop, fail
-    speed: str = "1"  # of a recording: a factor of real time, or "max"
-    samplerate_hz: int = 0  # of sound, in samples a second, as the sensor tells; 0 for a sensor of events
-
-
-@dataclass(frozen=True, slots=True)
-class BatchConfig:
-    """How much stream time goes down the pipeline at once; results do not depend on it."""
-
-    length_us: int = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class HearConfig:
-    """The ear that hears sound; see `spikestream.kernels.cochlea` and `spikestream.kernels.carfac`."""
-
-    stage: str = "hear"  # the name it is registered by: "hear" for gammatone filters, "carfac", or a plugin's
-    bands: int = 64
-    low_hz: float = 0.0  # 0 for the ear's own: 50 of gammatone filters, 30 of CARFAC
-    high_hz: float = 0.0  # 0 for the ear's own: 7,000, or 0.45 of the sample rate where that is less; CARFAC has 0.425
-    gain_control: bool = True
-    off: bool = False  # a second set of fibres that fire when the sound falls
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """The network: times in ms, voltages in units of weight; see `spikestream.kernels.lif_stdp`."""
-
-    neurons: int = 200
-    neuron: str = "lif"
-    tick_us: int = 1_000
-    seed: int = 0
-    tau_m_ms: float = 20.0
-    v_thresh: float = 0.25
-    v_reset: float = 0.0
-    v_floor: float = 6.0
-    tau_refrac_ms: float = 1.0
-    inhibition: float = 3.0
-    theta_plus: float = 0.1
-    tau_theta_ms: float = 100_000.0
-    w_max: float = 1.0
-    w_norm: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class LearnConfig:
-    """What learns, and how fast. ``enabled`` false freezes everything; rule "none" leaves only the weights alone."""
-
-    enabled: bool = True
-    rule: str = "stdp"
-    tau_plus_ms: float = 30.0
-    rate_start: float = 0.05
-    rate_end: float = 0.02
-    wins_half: float = 10.0
-    rate_tau_ms: float = 0.0  # learning rates fall by exp(-t/rate_tau_ms) with stream time; 0 for not at all
-    rate_floor: float = 0.0  # down to this part of what they were
-
-
-@dataclass(frozen=True, slots=True)
-class ChipConfig:
-    """A chip in place of the network: what it holds from a file, or compiled of a model when the run starts."""
-
-    placement: str = ""  # a file, or a folder of memory images: docs/chip.md
-    model: str = ""  # in place of that: saved by `replay --save`, a NIR file, or the TOML of a model
-    target: str = "truenorth"  # the kind of chip a model is compiled for
-    tick_us: int = 0  # 0 for that of the network
-    threads: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ReadoutConfig:
-    """How decisions are made: every ``window_us``, or in the windows the sensor marks."""
-
-    windows: str = "grid"
-    window_us: int = 100_000
-    memory: float = 0.02
-    kept: int = 64
-
-
-@dataclass(frozen=True, slots=True)
-class PublishConfig:
-    """Where spikes and decisions are published, as URLs, and the first token of their topics."""
-
-    urls: tuple[str, ...] = ()
-    pipeline: str = "main"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointConfig:
-    """Where a daemon keeps what it has learned; "" for nowhere."""
-
-    path: str = ""
-    every_s: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """The whole configuration, section by section."""
-
-    sensor: SensorConfig = field(default_factory=SensorConfig)
-    filter: tuple[Mapping[str, Any], ...] = ({"kind": "downsample", "factor": "auto"},)
-    batch: BatchConfig = field(default_factory=BatchConfig)
-    hear: HearConfig = field(default_factory=HearConfig)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    learn: LearnConfig = field(default_factory=LearnConfig)
-    model: Mapping[str, Any] = field(default_factory=dict)  # instead of the network: tables of docs/model.md
-    chip: ChipConfig = field(default_factory=ChipConfig)
-    readout: ReadoutConfig = field(default_factory=ReadoutConfig)
-    publish: PublishConfig = field(default_factory=PublishConfig)
-    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
 
 def read_config(path: str | Path | None, sets: Sequence[str] = (), base: Mapping[str, Any] | None = None) -> Config:
@@ -213,7 +107,14 @@ def _check(config: Config) -> None:
     checks = (
         ("batch.length_us", config.batch.length_us, 0 < config.batch.length_us <= HOUR_US, f"1 to {HOUR_US:,}"),
         ("network.tick_us", config.network.tick_us, 0 < config.network.tick_us <= HOUR_US, f"1 to {HOUR_US:,}"),
+        (
+            "classifier.tick_us",
+            config.classifier.tick_us,
+            0 < config.classifier.tick_us <= HOUR_US,
+            f"1 to {HOUR_US:,}",
+        ),
         ("chip.tick_us", config.chip.tick_us, 0 <= config.chip.tick_us <= HOUR_US, f"0 to {HOUR_US:,}"),
+        ("address.polarity", config.address.polarity, config.address.polarity in POLARITIES, ", ".join(POLARITIES)),
         ("readout.window_us", config.readout.window_us, config.readout.window_us > 0, "1 or more"),
         ("checkpoint.every_s", config.checkpoint.every_s, config.checkpoint.every_s > 0, "numbers above 0"),
         (
@@ -241,8 +142,10 @@ def _section(name: str, default: Any, table: Mapping[str, Any]) -> Any:
 
 def _typed(key: str, wanted: Any, value: Any) -> Any:
     if isinstance(wanted, types.GenericAlias):
-        items = [value] if isinstance(value, str) else value
-        if isinstance(items, list | tuple) and all(isinstance(item, str) for item in items):
+        items = value if isinstance(value, list | tuple) else [value]
+        if wanted.__args__[0] is not str:
+            return tuple(_typed(key, wanted.__args__[0], item) for item in items)
+        if all(isinstance(item, str) for item in items):
             return tuple(items)
     elif wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
         if abs(value) <= sys.float_info.max:  # which nan and infinity are not
