@@ -61,19 +61,22 @@ class Dvs:
         """Return the sorted events of one look, t from 0 to PERIOD_MS."""
         lines = self._pose(shape, quarters)
         contrast = self.rng.uniform(0.22, 0.32)
-        level = self._light(lines, contrast, 0) + self.rng.uniform(-0.5, 0.5, (SIDE, SIDE)) * THRESHOLD
+        light = self._light(lines, contrast)
+        level = light[0] + self.rng.uniform(-0.5, 0.5, (SIDE, SIDE)) * THRESHOLD
         rows = []
         for ms in range(PERIOD_MS):
             if ms < LOOK_MS:
-                moved = self._light(lines, contrast, ms + 1) - level
-                on = np.floor(moved / self.on).clip(0, STEPS_A_MS)
-                off = np.floor(-moved / self.off).clip(0, STEPS_A_MS)
+                moved = light[ms + 1] - level
+                on = np.minimum(np.floor(np.maximum(moved, 0) / self.on), STEPS_A_MS)
+                off = np.minimum(np.floor(np.maximum(-moved, 0) / self.off), STEPS_A_MS)
                 level += on * self.on - off * self.off
                 rows += [self._events(ms, on > step, True) for step in range(int(on.max()))]
                 rows += [self._events(ms, off > step, False) for step in range(int(off.max()))]
-            noisy = self.rng.random((SIDE, SIDE)) < NOISE_HZ / 1000
-            rows += [self._events(ms, noisy & half, p) for half, p in self._halves()]
-        return np.sort(np.concatenate([row for row in rows if len(row)]), order="t", kind="stable")
+            noise, half = self.rng.random((2, SIDE, SIDE))
+            noisy = noise < NOISE_HZ / 1000
+            if noisy.any():
+                rows += [self._events(ms, noisy & (half < 0.5), True), self._events(ms, noisy & (half >= 0.5), False)]
+        return np.sort(_joined(rows), order="t", kind="stable")
 
     def _pose(self, shape: str, quarters: int) -> NDArray[np.float64]:
         """Return the shape's lines (n, 2, 2) in pixels, jittered."""
@@ -83,29 +86,46 @@ class Dvs:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         return np.array(SHAPES[shape]) @ turn.T * scale + centre
 
-    def _light(self, lines: NDArray[np.float64], contrast: float, ms: int) -> NDArray[np.float64]:
-        """Return the log intensity (SIDE, SIDE) with the lines at their place at ``ms``."""
-        leg = min(ms / LOOK_MS * 3, 2.999)
-        part = leg % 1
-        part *= part * (3 - 2 * part)  # bell-shaped speed
-        here = PATH_PX[int(leg)] * (1 - part) + PATH_PX[int(leg) + 1] * part
-        first = lines[:, 0, :, None, None]  # lines come first: NumPy is quick along the last axis
-        px, py = self.x - here[0] - first[:, 0], self.y - here[1] - first[:, 1]
-        dx, dy = (lines[:, 1] - lines[:, 0]).T[..., None, None]
-        along = np.clip((px * dx + py * dy) / (dx**2 + dy**2), 0, 1)
-        distance = np.hypot(px - along * dx, py - along * dy).min(axis=0)
-        return np.log(BACKGROUND + contrast * np.clip(LINE_PX - distance, 0, 1))
+    def _light(self, lines: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:
+        """Return the log intensity (LOOK_MS + 1, SIDE, SIDE) with the lines at their place at each ms."""
+        here = np.array([_place(ms) for ms in range(LOOK_MS + 1)])[..., None, None]
+        nearest = np.full((LOOK_MS + 1, SIDE, SIDE), LINE_PX)
+        for first, last in lines:
+            # Only pixels in a line's reach are looked at: the rest stays dark, whatever its distance.
+            low = np.clip(np.minimum(first, last) + PATH_PX.min(axis=0) - LINE_PX, 0, SIDE).astype(int)
+            high = np.clip(np.maximum(first, last) + PATH_PX.max(axis=0) + LINE_PX + 1, 0, SIDE).astype(int)
+            part = np.s_[low[1] : high[1], low[0] : high[0]]
+            px, py = self.x[part] - here[:, 0] - first[0], self.y[part] - here[:, 1] - first[1]
+            dx, dy = last - first
+            along = np.clip((px * dx + py * dy) / (dx**2 + dy**2), 0, 1)
+            px -= along * dx
+            py -= along * dy
+            close = px * px + py * py < (LINE_PX + 0.1) ** 2
+            there = nearest[:, *part]
+            there[close] = np.minimum(there[close], np.hypot(px[close], py[close]))
+        return np.log(BACKGROUND + contrast * np.clip(LINE_PX - nearest, 0, 1))
 
-    def _events(self, ms: int, where: NDArray[np.bool_], p: bool) -> NDArray[np.void]:
-        y, x = np.nonzero(where)
-        events = np.empty(len(x), EVENT)
-        events["t"] = ms * 1000 + self.rng.integers(0, 1000, len(x))
-        events["x"], events["y"], events["p"] = x, y, p
-        return events
+    def _events(self, ms: int, where: NDArray[np.bool_], p: bool) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+        """Return times and pixels (n,) of events somewhere in a millisecond, and their polarity."""
+        pixels = np.flatnonzero(where)
+        return ms * 1000 + self.rng.integers(0, 1000, len(pixels)), pixels, p
 
-    def _halves(self) -> list[tuple[NDArray[np.bool_], bool]]:
-        on = self.rng.random((SIDE, SIDE)) < 0.5
-        return [(on, True), (~on, False)]
+
+def _joined(rows: list[tuple[NDArray[np.int64], NDArray[np.int64], bool]]) -> NDArray[np.void]:
+    times, pixels, polarities = zip(*rows, strict=True)
+    events = np.empty(sum(map(len, times)), EVENT)
+    events["t"] = np.concatenate(times)
+    events["y"], events["x"] = np.divmod(np.concatenate(pixels), SIDE)
+    events["p"] = np.repeat(polarities, [len(part) for part in times])
+    return events
+
+
+def _place(ms: int) -> NDArray[np.float64]:
+    """Return where the shake has got to at ``ms``, (x, y) in pixels."""
+    leg = min(ms / LOOK_MS * 3, 2.999)
+    part = leg % 1
+    part *= part * (3 - 2 * part)  # bell-shaped speed
+    return PATH_PX[int(leg)] * (1 - part) + PATH_PX[int(leg) + 1] * part
 
 
 def looks(seed: int, trained: int = TRAINED, tested: int = TESTED) -> tuple[Events, list[tuple[int, int, str, str]]]:

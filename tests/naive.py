@@ -32,6 +32,14 @@ class Lif:
         self.refrac = [0] * self.neurons
         self.wins = [0] * self.neurons
         self.last = [LONG_AGO] * self.axons
+        self.lesson = LONG_AGO  # the tick of the last one
+
+    def reset(self) -> None:
+        """Forget all but weights, thresholds and wins."""
+        self.v = [F(0)] * self.neurons
+        self.refrac = [0] * self.neurons
+        self.last = [LONG_AGO] * self.axons
+        self.lesson = LONG_AGO
 
     def tick(self, now: int, spikes: list[int], adapting: bool, plastic: bool) -> int | None:
         """Run tick ``now`` on the axons that spike in it; return the neuron that fires."""
@@ -43,9 +51,13 @@ class Lif:
         if winner is None:
             return None
         self.inhibit()
-        self.fire(winner, adapting)
-        if plastic:
-            self.learn(now, winner)
+        self.fire(winner)
+        if now - self.lesson >= round(self.params.lesson_ms / self.tick_ms) and (adapting or plastic):
+            self.lesson = now
+            if adapting:
+                self.adapt(winner)
+            if plastic:
+                self.learn(now, winner)
         return winner
 
     def rest(self, ticks: int, adapting: bool) -> None:
@@ -101,11 +113,18 @@ class Lif:
             if self.v[j] < -F(self.params.v_floor):
                 self.v[j] = -F(self.params.v_floor)
 
-    def fire(self, winner: int, adapting: bool) -> None:
+    def fire(self, winner: int) -> None:
         self.v[winner] = F(self.params.v_reset)
         self.refrac[winner] = round(self.params.tau_refrac_ms / self.tick_ms)
-        if adapting:
-            self.theta[winner] = self.theta[winner] + F(self.params.theta_plus)
+
+    def adapt(self, winner: int) -> None:
+        rise = F(self.params.theta_plus)
+        if self.params.theta_half > 0:
+            rise = rise / (F(1) + F(self.wins[winner]) / F(self.params.theta_half))
+        self.theta[winner] = self.theta[winner] + rise
+        if self.params.theta_shared > 0:
+            for j in range(self.neurons):
+                self.theta[j] = self.theta[j] - F(self.params.theta_shared) * rise / F(self.neurons)
 
     def trace(self, now: int, axon: int) -> Float:
         age = now - self.last[axon]

@@ -80,13 +80,38 @@ def stage(name: str, **options: Any) -> Callable[[], Any]:
 SWITCHES = [Setting(22_345, "learn.enabled", False), Setting(29_000, "learn.enabled", True)]
 LABELS = [Label(t, t - 12_000, t - 1_000, name) for t, name in ((13_000, "a"), (21_500, "b"), (30_000, "a"))]
 MARKS = [Window(start, start + 6_000) for start in (3_000, 11_000, 17_000, 30_500)]
+SMALL = {"axons": 16, "w_init": 0.8, "window_us": 5_000, "update_ms": 2.0, "rate": 0.05}
+RECURRENT = {
+    "recurrent": 0.4,
+    "adaptive": 0.5,
+    "feedback": "random",
+    "tau_out_ms": [5.0, 20.0],
+    "tau_m_ms": [5.0, 30.0],
+}
 STAGES: dict[str, tuple[Callable[[], Any], Events | Spikes, list[Any]]] = {
     **{f"filter-{name}": (stage("filter", rows=rows, size=SIZE), EVENTS, []) for name, rows in FILTERS.items()},
     "address": (stage("address", size=SIZE), EVENTS, []),
     "address-unipolar": (stage("address", size=SIZE, polarity=False), EVENTS, []),
+    "pool": (stage("pool", shape=(1, 4, 4), rest_ms=0.7), SPIKES, []),
+    "pool-overlapping": (stage("pool", shape=(1, 4, 4), pool=3, stride=1, rest_ms=0.7), SPIKES, []),
+    "edges": (stage("edges", shape=(1, 4, 4), size=3, tau_ms=5.0, pool=3, stride=2), SPIKES, []),
+    "edges-700": (stage("edges", shape=(2, 2, 4), size=3, patterns="both", pool=1, tick_us=700), SPIKES, []),
+    "surface": (stage("surface", shape=(1, 4, 4), size=3, pool=1), SPIKES, []),
+    "surface-overlapping": (stage("surface", shape=(2, 2, 4), patterns="bars", pool=2, stride=1), SPIKES, []),
     "network": (stage("network", axons=16, neurons=5), SPIKES, SWITCHES),
     "network-fixed": (stage("network", axons=16, neurons=5, rule="none", seed=3, tick_us=700), SPIKES, []),
     "readout": (stage("readout", neurons=16, window_us=5_000), SPIKES, [*LABELS, *SWITCHES]),
+    "classifier": (stage("classifier", hidden=8, **SMALL, replays=2), SPIKES, [*LABELS, *SWITCHES]),
+    "classifier-marked": (
+        stage("classifier", hidden=8, **{**SMALL, "tick_us": 700}, windows="marked", kept=2, reset=True, store=2),
+        SPIKES,
+        [*MARKS, *LABELS],
+    ),
+    "classifier-anytime": (
+        stage("classifier", hidden=8, **SMALL, **RECURRENT, anytime_us=1_700, classes=1),
+        SPIKES,
+        [*LABELS, Setting(20_100, "classifier.confidence_min", 0.51), Setting(26_000, "classifier.rate", 0.01)],
+    ),
     "readout-marked": (stage("readout", neurons=16, windows="marked", kept=2), SPIKES, [*MARKS, *LABELS]),
 }
 
@@ -177,9 +202,10 @@ def test_outputs_keep_the_laws(name: str, law: str, tmp_path: Path):
 
 
 def test_every_built_in_is_checked():
-    # Sound is no recording of events, a chip needs a placement and a simulator a circuit: their own tests hold these to
-    # the laws.
+    # Sound is no recording of events, a chip needs a placement, a simulator a circuit and a data set its folder: their
+    # own tests hold these to the laws.
     own = {"hear", "carfac", "chip", "simulator"}
     assert built_in("stages") == {name.partition("-")[0] for name in STAGES} | own
-    assert built_in("sensors") == {name.partition("-")[0] for name in SENSORS} | {"wav", "microphone"}
+    elsewhere = {"wav", "microphone", "mnist", "saccades", "nmnist", "spoken"}
+    assert built_in("sensors") == {name.partition("-")[0] for name in SENSORS} | elsewhere
     assert built_in("outputs") == set(OUTPUTS)

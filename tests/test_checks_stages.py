@@ -149,6 +149,8 @@ class Pupil(Judge):
         return Decisions(batch.start, batch.stop, tuple(rows))
 
     def command(self, command: Any) -> None:
+        if isinstance(command, Label) and command.t < command.stop:
+            return  # it names what is not over
         self.taught[...] = 1
         if command.t % self.WINDOW_US == 0:
             self.named[...] = 1
@@ -379,6 +381,8 @@ STAGES: list[tuple[Callable[[], Any], set[str]]] = [
             "account",
             "bounded memory",
             "predict before teach",
+            "decide before told",
+            "whatever is said",
         },
     ),
     (PerBatch, {"cut anywhere"}),
@@ -423,9 +427,51 @@ def test_a_lawful_learner_passes_with_its_commands():
     assert named == [None, None, None, "known", "known", "known"]
 
 
+class Prophet(Pupil):
+    """Learns from labels of the future: what it is told when a window begins is its answer for that window."""
+
+    def command(self, command: Any) -> None:
+        if isinstance(command, Label) and command.t <= command.start:
+            self.named[...] = 1
+        else:
+            super().command(command)
+
+
+class Parrot(Pupil):
+    """Is the surer of a window the more its label, which came before the window was over, had to say."""
+
+    memory = (*Pupil.memory, "said")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said = np.zeros((), np.int64)
+
+    def __call__(self, batch: Any) -> Any:
+        made = super().__call__(batch)
+        rows = tuple(replace(row, confidence=float(self.said)) for row in made.rows)
+        self.said[...] = 0
+        return replace(made, rows=rows)
+
+    def command(self, command: Any) -> None:
+        super().command(command)
+        self.said[...] = len(getattr(command, "label", ""))
+
+
+def test_a_learner_that_is_told_the_future_and_uses_it_is_found():
+    assert broken(checks.stage(Prophet, events_to_halve(), COMMANDS)) == {"decide before told"}
+
+
+def test_a_learner_that_answers_by_what_a_label_says_is_found():
+    ended = [Label(112_345, 105_000, 110_000, "known"), Label(117_000, 110_000, 115_000, "other one")]
+    found = broken(checks.stage(Parrot, events_to_halve(), ended))
+    assert {"predict before teach", "whatever is said"} <= found
+
+
 def test_a_learner_that_uses_a_label_too_early_is_found():
-    assert broken(checks.stage(Copier, events_to_halve(), COMMANDS)) == {"predict before teach"}
-    assert broken(checks.stage(Copier, events_to_halve(), [Label(115_000, 105_000, 110_000, "known")])) == set()
+    assert broken(checks.stage(Copier, events_to_halve(), COMMANDS)) == {"predict before teach", "decide before told"}
+    assert broken(checks.stage(Copier, events_to_halve(), [Label(115_000, 105_000, 110_000, "known")])) == {
+        "decide before told"
+    }
 
 
 @pytest.mark.parametrize(
@@ -437,4 +483,5 @@ def test_laws_of_stages_bite(make: Callable[[], Any], laws: set[str]):
 
 
 def test_every_law_of_stages_is_shown_to_bite():
-    assert set.union({"predict before teach"}, *(laws for _, laws in STAGES)) == STAGE_LAWS
+    learning = {"predict before teach", "decide before told", "whatever is said"}
+    assert set.union(learning, *(laws for _, laws in STAGES)) == STAGE_LAWS

@@ -123,14 +123,16 @@ def test_every_key_reaches_the_pipeline():
     changed = {
         "tick_us": 500, "seed": 3, "tau_m_ms": 21.0, "v_thresh": 0.3, "v_reset": 0.1, "v_floor": 5.0,
         "tau_refrac_ms": 3.0, "inhibition": 2.0, "theta_plus": 0.2, "tau_theta_ms": 9.0, "w_max": 0.9, "w_norm": 1.1,
+        "theta_half": 4.0, "theta_shared": 0.5,
     }  # fmt: skip
     for key, value in changed.items():
         made = build(read_config(None, [*SIZED, f"network.{key}={value}"]))
         network = made.stages["network"]
         assert (network.tick_us if key == "tick_us" else getattr(network._engine._params, key)) == value
         assert made.config.network == dataclasses.replace(Config().network, **{key: value})
-    assert set(changed) | {"neurons", "neuron"} == {key for name, key in KEYS if name == "network"}
-    for key, value in {"tau_plus_ms": 31.0, "rate_start": 0.1, "rate_end": 0.01, "wins_half": 11.0}.items():
+    assert set(changed) | {"neurons", "neuron", "reset"} == {key for name, key in KEYS if name == "network"}
+    learn = {"tau_plus_ms": 31.0, "rate_start": 0.1, "rate_end": 0.01, "wins_half": 11.0, "lesson_ms": 7.0}
+    for key, value in learn.items():
         made = build(read_config(None, [*SIZED, f"learn.{key}={value}"]))
         assert getattr(made.stages["network"]._engine._params, key) == value
     for key, value in {"windows": "marked", "window_us": 7_000, "memory": 0.5, "kept": 2}.items():
@@ -215,14 +217,14 @@ def test_an_ear_of_the_configuration_s_defaults_has_its_own():
     assert ear(samplerate_hz=8_000).params == Cochlea(8_000).params
 
 
-def test_every_key_of_hearing_reaches_the_ear():
+def test_every_key_of_hearing_reaches_the_ear_but_that_of_the_stage_behind_it():
     made = ear("hear.bands=32", "hear.low_hz=80", "hear.high_hz=5000", "hear.gain_control=false", "hear.off=true")
     changed = {"bands": 32, "low_hz": 80.0, "high_hz": 5_000.0, "gain_control": False, "off": True}
     assert made.params == dataclasses.replace(Cochlea(16_000).params, **changed)
     made = ear("hear.stage=carfac", "hear.bands=32", "hear.low_hz=80", "hear.high_hz=5000", "hear.gain_control=false")
     del changed["off"]
     assert made.options == dataclasses.replace(Carfac(16_000).options, **changed)
-    assert set(changed) | {"stage", "off"} == {key for name, key in KEYS if name == "hear"}
+    assert set(changed) | {"stage", "off", "even"} == {key for name, key in KEYS if name == "hear"}
 
 
 @pytest.mark.usefixtures("plugin")
@@ -464,12 +466,13 @@ def tables(draw):
         float: st.floats(1e-3, 1e12),
         str: texts.filter(lambda text: "\0" not in text),
         tuple[str, ...]: st.lists(texts, max_size=3),
+        tuple[float, ...]: st.lists(st.floats(1e-3, 1e12), max_size=3),
     }
     made = {}
     for section, key in draw(st.lists(st.sampled_from(KEYS), unique=True)):
         wanted = get_type_hints(type(getattr(Config(), section)))[key]
         drawn = draw(st.integers(1, HOUR_US) if key in ("length_us", "tick_us") else values[wanted])
-        if (section, key) != ("publish", "pipeline"):
+        if (section, key) not in (("publish", "pipeline"), ("address", "polarity")):  # not any text
             made.setdefault(section, {})[key] = drawn
     if draw(st.booleans()):
         made["filter"] = draw(st.lists(FILTERS, max_size=3))

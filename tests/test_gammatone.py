@@ -187,20 +187,29 @@ def test_silence_does_not_sink_into_denormal_numbers():
     assert least > np.finfo(np.float32).tiny
 
 
-@pytest.mark.parametrize("kernel", ["gammatone.run", "cochlea.run"])
-def test_the_loop_over_bands_works_on_many_bands_at_once(kernel, tmp_path):
+@pytest.fixture(scope="module")
+def machine_code(tmp_path_factory):
+    """The counts of packed instructions, of square roots and of comparisons among them, in both kernels."""
     code = (
         "import re, numpy as np\nfrom spikestream.kernels import cochlea, gammatone\n"
         "g, c, x = gammatone.Params(), cochlea.Params(), np.zeros(9, np.float32)\n"
         "gammatone.run(gammatone.design(g), gammatone.init(), x, np.empty((9, 64), np.float32))\n"
         "o = np.empty(9999, np.int32)\ncochlea.run(cochlea.design(c), cochlea.init(c), x, (o.astype(int), o), 0, 0)\n"
-        f"text = ''.join({kernel}.inspect_asm().values())\n"
-        "packed = re.findall(r'v(?:fmadd|mul|sqrt|add)\\d*ps[^\\n]*[yz]mm', text)\n"
-        "print(len(packed), *(len(re.findall(rf'{name}[^\\n]*[yz]mm', text)) for name in ('vsqrtps', r'vcmp\\w*ps')))"
+        "for kernel in gammatone.run, cochlea.run:\n"
+        "    text = ''.join(kernel.inspect_asm().values())\n"
+        "    names = r'v(?:fmadd|mul|sqrt|add)\\d*ps', 'vsqrtps', r'vcmp\\w*ps'\n"
+        "    print(*(len(re.findall(rf'{name}[^\\n]*[yz]mm', text)) for name in names))"
     )
-    fresh = {**os.environ, "SPIKESTREAM_CACHE": str(tmp_path)}  # what comes from a cache shows no code
+    # What comes from a cache shows no code.
+    fresh = {**os.environ, "SPIKESTREAM_CACHE": str(tmp_path_factory.mktemp("cache"))}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=fresh, timeout=120)
-    packed, roots, comparisons = map(int, done.stdout.split())
+    rows = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    return dict(zip(("gammatone.run", "cochlea.run"), rows, strict=True))
+
+
+@pytest.mark.parametrize("kernel", ["gammatone.run", "cochlea.run"])
+def test_the_loop_over_bands_works_on_many_bands_at_once(kernel, machine_code):
+    packed, roots, comparisons = machine_code[kernel]
     assert packed >= 16
     assert roots >= 8 or kernel == "gammatone.run"  # hair cells: one for each sample of a group
     assert comparisons >= 48 or kernel == "gammatone.run"  # fibres: rest and threshold, three fibres, eight samples

@@ -134,9 +134,9 @@ def test_spikes_of_speech_carry_as_much_as_log_energies(data, monkeypatch, capsy
 
     recordings = digits(data)
     assert len(recordings) == 2_000
-    found = accuracy(recordings[::2], 3)
-    assert found["digits_log_energies"] > 0.93
-    assert found["digits_spikes_minus_energies"] >= -0.01
+    found = accuracy(recordings[::4], 3)
+    assert found["digits_log_energies"] > 0.85
+    assert found["digits_spikes_minus_energies"] >= 0
     assert found["digits_100_over_spikes_per_band_hz"] >= 1
 
 

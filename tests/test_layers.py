@@ -54,6 +54,10 @@ SIBLINGS_ALLOWED: dict[tuple[str, str], str] = {  # (module, sibling): the reaso
     ("stages.chip.crossbar", "stages.helper"): "a second thread is one thing, whatever it runs",
     ("stages.network.fused", "stages.helper"): "a second thread is one thing, whatever it runs",
     ("stages.simulator", "stages.ticked"): "what all share that run in ticks",
+    ("stages.features.edges", "stages.ticked"): "what all share that run in ticks",
+    ("stages.readout", "stages.windows"): "what all share that decide windows",
+    ("stages.classify", "stages.windows"): "what all share that decide windows",
+    ("stages.classify.saved", "stages.windows"): "what all share that decide windows",
     ("stages.chip", "stages.ticked"): "what all share that run in ticks",
     ("stages.chip.base", "stages.ticked"): "what all share that run in ticks",
 }
@@ -68,6 +72,7 @@ ONLY_IN = {
     "aiohttp": ("service", "outputs.websocket"),
     "tonic": ("files.tonic",),
     "nats": ("sensors.nats", "outputs.nats"),
+    "sklearn": ("service.baselines",),
     "h5py": ("files.careful_hdf5", "files.hdf5"),
 }
 # No stage, kernel, codec or model reads a clock or a socket; what flows and the wire know none either.

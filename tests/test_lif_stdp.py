@@ -46,6 +46,7 @@ def equal(state, twin):
         assert getattr(state, name).tobytes() == np.array(getattr(twin, name), F).tobytes(), name
     for name in ("refrac", "wins", "last"):
         assert getattr(state, name).tolist() == getattr(twin, name), name
+    assert state.taught.tolist() == [twin.lesson]
 
 
 PARAMS = st.builds(
@@ -58,6 +59,9 @@ PARAMS = st.builds(
     inhibition=st.sampled_from([0.0, 0.3, 3.0]),
     theta_plus=st.sampled_from([0.0, 0.1]),
     tau_theta_ms=st.sampled_from([5.0, 1e5]),
+    theta_half=st.sampled_from([0.0, 0.5, 3.0]),
+    theta_shared=st.sampled_from([0.0, 0.4, 1.0]),
+    lesson_ms=st.sampled_from([0.0, 3.0, 20.0]),
     tau_plus_ms=st.sampled_from([0.05, 1.0, 30.0]),
     rate_start=st.sampled_from([0.05, 1.0]),
     rate_end=st.sampled_from([0.0, 0.02]),
@@ -265,6 +269,66 @@ def test_only_the_spikes_of_the_ticks_run_are_consumed():
         assert taken == expected
         t = t[taken:]
     assert (t.tolist(), made[1].last.tolist()) == ([9000], [7, -(2**62)])
+
+
+# Lessons that are apart, thresholds that share.
+
+
+def test_a_lesson_comes_to_a_spike_only_when_the_last_is_long_enough_ago():
+    params = Params(lesson_ms=3.0, tau_refrac_ms=0.0, inhibition=0.0, theta_plus=0.0, rate_start=0.5, v_thresh=0.1)
+    made = make(params, [[0.5], [0.5]])
+    fired, wins = [], []
+    for tick in range(7):
+        fired += run(made, [[0]], first=tick)[0]
+        wins.append(int(made[1].wins[0]))
+    assert fired == [(tick, 0) for tick in range(7)]  # it fires, and is inhibited, in between
+    assert wins == [1, 1, 1, 2, 2, 2, 3]
+
+
+def test_between_lessons_thresholds_stand_still_too():
+    made = make(Params(lesson_ms=5.0, tau_refrac_ms=0.0, theta_plus=0.01, tau_theta_ms=1e12), [[1.0]])
+    assert len(run(made, [[0]] * 5)[0]) == 5
+    assert made[1].theta.tolist() == [F(0.01)]
+
+
+def test_the_rise_of_a_threshold_falls_with_the_wins_of_its_neuron_alone():
+    made = make(Params(theta_plus=0.5, theta_half=4.0, tau_refrac_ms=0.0, tau_theta_ms=1e12), [[9.0, 0.0]])
+    made[1].wins[:] = [12, 0]
+    lif_stdp.adapt(*made, 0)
+    lif_stdp.adapt(*made, 1)
+    assert made[1].theta.tolist() == [0.125, 0.5]  # 1/2 / (1 + 12 / 4)
+
+
+def test_shared_thresholds_keep_their_sum():
+    made = make(Params(theta_plus=0.75, theta_shared=1.0), [[1.0, 1.0, 1.0]])
+    lif_stdp.adapt(*made, 1)
+    assert made[1].theta.tolist() == [-0.25, 0.5, -0.25]
+    made = make(Params(theta_plus=0.75, theta_shared=0.5), [[1.0, 1.0, 1.0]])
+    lif_stdp.adapt(*made, 1)
+    assert made[1].theta.tolist() == [-0.125, 0.625, -0.125]
+
+
+def test_a_neuron_that_never_wins_is_recruited_where_thresholds_are_shared():
+    rng = np.random.default_rng(4)
+    shared = Params(v_thresh=0.25, theta_plus=0.05, theta_shared=1.0, tau_refrac_ms=0.0, tau_theta_ms=1e12)
+    for params, winners in ((replace(shared, theta_plus=0.0), 1), (shared, 6)):
+        weights = 0.1 * rng.random((12, 6), dtype=F)
+        weights[:, 0] = 0.3  # at first it matches everything best
+        made = make(params, weights)
+        run(made, [[0, 1, 2]] * 4000)
+        assert np.count_nonzero(made[1].wins) == winners
+
+
+def test_reset_forgets_what_was_heard_and_nothing_that_was_learned():
+    params = Params(lesson_ms=50.0)
+    made = lif_stdp.design(params, 1000), lif_stdp.init(12, 4, params, 1000)
+    run(made, [[i % 12, (i * 5) % 12] for i in range(33)])
+    kept = [array.tobytes() for array in (made[1].weights, made[1].theta, made[1].wins)]
+    lif_stdp.reset(made[1])
+    rest = lif_stdp.init(12, 4, params, 1000)
+    for name in ("v", "refrac", "last", "taught"):
+        assert getattr(made[1], name).tolist() == getattr(rest, name).tolist(), name
+    assert [array.tobytes() for array in (made[1].weights, made[1].theta, made[1].wins)] == kept
 
 
 # Silence, and the long run.

@@ -314,11 +314,8 @@ def test_a_device_that_is_not_there_is_told_with_those_that_are(sound_server):  
 
 
 def spikestream_in(env, *args, code=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "spikestream", *args], env=env, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == code, (done.stdout, done.stderr)
-    return done
+    assert "sounddevice" not in sys.modules  # which would have looked for devices in the environment of the tests
+    return spikestream(*args, code=code, env=env)
 
 
 def test_without_a_device_the_error_says_so(tmp_path):
@@ -335,7 +332,9 @@ def test_without_a_device_the_error_says_so(tmp_path):
 
 def test_without_portaudio_the_error_says_how_to_get_it(tmp_path):
     (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
-    done = spikestream_in({**os.environ, "PYTHONPATH": str(tmp_path)}, "listen", code=4)
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    done = subprocess.run(command("listen"), env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 4
     assert done.stderr.startswith("error: PortAudio, which microphones need, is missing: PortAudio library not found")
     assert "apt install libportaudio2" in done.stderr
 

@@ -36,7 +36,7 @@ def test_any_model_equals_its_naive_twin_however_its_input_is_cut(model, seed, d
         np.testing.assert_allclose(np.array(seen, float), np.array(told, float), rtol=0, atol=1e-9)
 
 
-@given(model=models("float32"), seed=st.integers(0, 9), at=st.integers(0, 60_000))
+@given(model=models(), seed=st.integers(0, 9), at=st.integers(0, 60_000))
 @COMPILES
 def test_a_fresh_network_goes_on_from_a_saved_state_bit_for_bit(model, seed, at):
     left, right = cut(spikes_for(model, seed=seed), at)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
 import pytest
-from cli import PATIENCE_S, ROOT
+from cli import ROOT, script
 
 from spikestream.batch import Spikes
 
@@ -138,18 +137,9 @@ def test_as_many_rewards_at_any_time_do_not_bring_it_there():
 # The command.
 
 
-def command(*args, code=0):
-    done = subprocess.run(
-        [sys.executable, EXAMPLE, *map(str, args)], capture_output=True, text=True, timeout=PATIENCE_S
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
 def test_the_docs_show_what_the_command_prints(tmp_path):
     docs = (ROOT / "docs" / "papers.md").read_text()
-    printed = command("window", "triplet", "delay", "--plot", tmp_path).stdout.splitlines()
+    printed = script(EXAMPLE, "window", "triplet", "delay", "--plot", tmp_path).stdout.splitlines()
     assert len(printed) > 15
     for line in printed:
         assert line in docs
@@ -160,4 +150,4 @@ def test_the_docs_show_what_the_command_prints(tmp_path):
 
 
 def test_an_experiment_that_is_none_is_refused():
-    assert "windows" in command("windows", code=2).stderr
+    assert "windows" in script(EXAMPLE, "windows", code=2).stderr

@@ -31,8 +31,14 @@ PART = (LOOKS, "--labels", LABELS, "--from", "34s", "--to", "46s")
 
 
 @pytest.fixture(scope="module")
-def whole():
-    return replay_json(LOOKS, "--labels", LABELS, "--speed", "max")
+def model(tmp_path_factory):
+    """Where the model of the whole recording is, once `whole` has been made."""
+    return tmp_path_factory.mktemp("model") / "model.npz"
+
+
+@pytest.fixture(scope="module")
+def whole(model):
+    return replay_json(LOOKS, "--labels", LABELS, "--speed", "max", "--save", model)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +71,10 @@ def test_the_result_depends_neither_on_pace_nor_on_batches(part, args):
     assert again["accuracy"] is not None
 
 
-def test_another_seed_gives_another_result(whole):
-    other = replay_json(LOOKS, "--labels", LABELS, "--speed", "max", "--set", "network.seed=1")
-    assert other["output_sha256"] != whole["output_sha256"]
-    assert other["state_sha256"] != whole["state_sha256"]
+def test_another_seed_gives_another_result(part):
+    other = replay_json(*PART, "--speed", "max", "--set", "network.seed=1")
+    assert other["output_sha256"] != part["output_sha256"]
+    assert other["state_sha256"] != part["state_sha256"]
 
 
 def test_from_and_to_select_by_time_since_the_first_event():
@@ -96,10 +102,9 @@ def test_wrapped_time_and_hot_pixels_replay():
     assert sidecar["first_t"] < 2**31
 
 
-def test_a_saved_model_classifies_without_learning(tmp_path):
-    model = tmp_path / "model.npz"
-    spikestream("replay", LOOKS, "--labels", LABELS, "--speed", "max", "--save", model)
-    frozen = replay_json(LOOKS, "--labels", LABELS, "--speed", "max", "--model", model, "--no-learn")
+def test_a_saved_model_classifies_without_learning(whole, model):
+    assert whole["accuracy"] > 0.9
+    frozen = replay_json(LOOKS, "--from", "38s", "--labels", LABELS, "--speed", "max", "--model", model, "--no-learn")
     assert frozen["accuracy"] > 0.9
     assert frozen["prequential_accuracy"] is None
     done = spikestream("replay", LOOKS, "--speed", "max", "--model", model, "--set", "network.neurons=50", code=6)
@@ -216,7 +221,7 @@ def peak_kib(path):
 
 def test_memory_does_not_grow_with_the_recording(tmp_path):
     peaks = {}
-    for millions in (2, 50):
+    for millions in (2, 20):
         path = tmp_path / "long.aedat"
         with path.open("wb") as file:
             file.write(b"#!AER-DAT2.0\r\n# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n#End Of ASCII Header\r\n")
@@ -229,7 +234,7 @@ def test_memory_does_not_grow_with_the_recording(tmp_path):
         events, peaks[millions] = peak_kib(path)
         assert events == millions * 1_000_000
         path.unlink()
-    assert peaks[50] - peaks[2] < 64 * 1024
+    assert peaks[20] - peaks[2] < 32 * 1024
 
 
 def config(tmp_path, url, speed):
@@ -290,8 +295,7 @@ def test_strict_exits_with_7_when_a_filter_had_to_drop():
 
 
 def test_stdin_is_a_recording_too():
+    some = ("--speed", "max", "--to", "3s", "--json")
     with LOOKS.open("rb") as file:
-        done = subprocess.run(
-            command("replay", "-", "--speed", "max", "--json"), stdin=file, capture_output=True, text=True
-        )
-    assert json.loads(done.stdout)["events_in"] == replay_json(LOOKS, "--speed", "max")["events_in"]
+        done = subprocess.run(command("replay", "-", *some), stdin=file, capture_output=True, text=True)
+    assert json.loads(done.stdout)["events_in"] == replay_json(LOOKS, *some)["events_in"] > 0

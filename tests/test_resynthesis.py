@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import soundfile
-from cli import PATIENCE_S, ROOT
+from cli import ROOT, script
 from inprocess import called
 
 EXAMPLE = ROOT / "examples" / "resynthesize.py"
@@ -36,12 +35,7 @@ def syllables(seconds=3.0):
 
 
 def resynthesized(*args, code=0):
-    done = subprocess.run(
-        [sys.executable, EXAMPLE, *map(str, args)], capture_output=True, text=True, timeout=PATIENCE_S
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+    return script(EXAMPLE, *args, code=code)
 
 
 def figures(text):
@@ -57,29 +51,34 @@ def voice(tmp_path_factory):
     return path
 
 
-def test_what_comes_back_is_far_above_chance_and_its_measure_says_so(voice, tmp_path):
-    done = resynthesized(voice, tmp_path / "heard.wav")
-    (envelopes, waveform), (chance, noise) = figures(done.stdout)
+@pytest.fixture(scope="module")
+def heard(voice):
+    """What is heard of it with the defaults, and what is printed."""
+    made = voice.with_name("heard.wav")
+    return made, resynthesized(voice, made).stdout
+
+
+def test_what_comes_back_is_far_above_chance_and_its_measure_says_so(heard):
+    (envelopes, waveform), (chance, noise) = figures(heard[1])
     assert envelopes > chance + 0.4
     assert waveform > noise + 0.1
     assert abs(chance) < 0.1
     assert abs(noise) < 0.1
-    sound, rate = soundfile.read(tmp_path / "heard.wav")
+    sound, rate = soundfile.read(heard[0])
     assert (rate, len(sound)) == (RATE, 3 * RATE)
     assert np.abs(sound).max() == pytest.approx(0.5, abs=1e-3)
 
 
-def test_without_gain_control_the_spikes_keep_the_level_too(voice, tmp_path):
-    with_control = figures(resynthesized(voice, tmp_path / "a.wav").stdout)[0][0]
+def test_without_gain_control_the_spikes_keep_the_level_too(voice, heard, tmp_path):
+    with_control = figures(heard[1])[0][0]
     without = figures(resynthesized(voice, tmp_path / "b.wav", "--no-gain-control").stdout)[0][0]
     assert without > with_control + 0.1
 
 
-def test_spikes_from_a_file_sound_like_those_of_the_sound(voice, tmp_path):
+def test_spikes_from_a_file_sound_like_those_of_the_sound(voice, heard, tmp_path):
     called("convert", voice, tmp_path / "voice.npz")
     resynthesized(tmp_path / "voice.npz", tmp_path / "a.wav")
-    resynthesized(voice, tmp_path / "b.wav")
-    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+    assert (tmp_path / "a.wav").read_bytes() == heard[0].read_bytes()
     called("convert", voice, tmp_path / "part.npz", "--from", "1s", "--to", "2s", "--set", "hear.off=true")
     resynthesized(tmp_path / "part.npz", tmp_path / "c.wav")
     assert len(soundfile.read(tmp_path / "c.wav")[0]) == RATE

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rule_cases import CASES, DTYPES, MODULES, NAMES, A, N, drawn, drive, spikes
+from rule_cases import CASES, DTYPES, HOOKS, MODULES, NAMES, A, N, drawn, drive, spikes
 
 from spikestream.batch import Spikes
 from spikestream.model import Input, Model, Population, Projection, Rule
@@ -56,13 +56,36 @@ IN_VOLTS = {
 }
 
 
+def learning(name, options, weights):
+    """Return a network whose neurons learn by a rule, on a matrix or on a list of the same synapses.
+
+    The list is wired as the laws of rules have it, beside a teacher, so it runs what was compiled for them.
+    """
+    population = Population("out", N, params={"v_thresh": 10.0})
+    if name in ON_A_MATRIX:
+        see = Projection("see", "in", "out", weights=weights, rules=[Rule(name, options)])
+        return Network.from_model(Model([Input("in", A)], [population], [see]))
+    pre, post = np.divmod(np.arange(A * N), N)
+    listed = {"connect": "pairs", "pre": pre, "post": post, "weights": weights.ravel()}
+    see = Projection("see", "in", "out", rules=[Rule(name, options)], **listed)
+    teach = Projection("teach", "teacher", "out", connect="pairs", pre=[0], post=[0], weights=100.0)
+    return Network.from_model(Model([Input("in", A), Input("teacher", 1)], [population], [see, teach]))
+
+
+ON_A_MATRIX = ("antihebbian", "centroid", "normalise")
+"""They have all hooks; each structure takes seconds to compile."""
+
+
+def test_rules_on_a_matrix_have_all_hooks():
+    assert {hook for name in ON_A_MATRIX for hook in HOOKS if hasattr(MODULES[name], hook)} == set(HOOKS)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_composed_network_moves_its_weights_as_the_driver_does(name):
     rng, ticks = np.random.default_rng(2), range(300)
     options = {**({} if name == "centroid" else {"w_max": 20.0}), **IN_VOLTS.get(name, {})}
     weights, pre = rng.uniform(5, 12, (A, N)), spikes(rng, ticks, A, 0.1)
-    projection = Projection("see", "in", "out", weights=weights, rules=[Rule(name, options)])
-    net = Network.from_model(Model([Input("in", A)], [Population("out", N, params={"v_thresh": 10.0})], [projection]))
+    net = learning(name, options, weights)
     rows = [(n * 1000, i) for n in ticks for i in pre[n]]
     t, axon = np.array([t for t, _ in rows]), np.array([i for _, i in rows], np.int32)
     out, post = net(Spikes(0, 300_000, t, axon)), {}

@@ -13,7 +13,7 @@ from cli import LABELS, LOOKS, PATIENCE_S, replay_json, spikestream, start
 from small import SIZE, Given, config, events, noise, run
 
 import spikestream as ss
-from spikestream.batch import EVENT, Events, Spikes
+from spikestream.batch import EVENT, Events, Spikes, cut
 from spikestream.config import with_value
 from spikestream.errors import ConfigError, DeviceError, ModelError, PluginError, RecordingError
 from spikestream.files.labels import LabelRow
@@ -40,12 +40,20 @@ def played(tmp_path, **more):
 # What a record repeats.
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model that has learned from a part of the recording."""
+    path = tmp_path_factory.mktemp("model") / "m.npz"
+    replay_json(LOOKS, *QUICK, "--labels", LABELS, "--to", "10s", "--save", path)
+    return path
+
+
 @pytest.mark.parametrize("more", [(), ("--no-learn",)], ids=["learning", "frozen"])
-def test_a_record_of_a_run_with_model_and_labels_replays_alone(more, tmp_path):
-    model, record = tmp_path / "m.npz", tmp_path / "r"
-    replay_json(LOOKS, *QUICK, "--labels", LABELS, "--to", "20s", "--save", model)
+def test_a_record_of_a_run_with_model_and_labels_replays_alone(more, model, tmp_path):
+    record = tmp_path / "r"
     args = ["--model", model, "--labels", LABELS, "--record", record, *more]
-    first = replay_json(LOOKS, "--speed", "max", "--from", "36s", *args)
+    # From what is taught into what is held out.
+    first = replay_json(LOOKS, "--speed", "max", "--from", "38s", "--to", "42s", *args)
     again = replay_json(record, "--speed", "max")
     assert {key: again[key] for key in SAME} == {key: first[key] for key in SAME}
     assert first["accuracy"] is not None
@@ -61,7 +69,10 @@ def test_a_record_knows_the_size_the_user_gave(tmp_path):
 
 def test_a_run_that_goes_on_from_its_checkpoint_is_recorded_with_it(tmp_path):
     state, record = tmp_path / "state.npz", tmp_path / "r"
-    text = f'[sensor]\nuri = "{LOOKS}"\nspeed = "max"\n[checkpoint]\npath = "{state}"\n[network]\nneurons = 20\n'
+    begin = cut(ss.read(LOOKS), 7_000_000)[0]
+    write(tmp_path / "begin.aedat4", begin, size=begin.size)
+    text = f'[sensor]\nuri = "{tmp_path}/begin.aedat4"\nspeed = "max"\n[checkpoint]\npath = "{state}"\n'
+    text += "[network]\nneurons = 20\n"
     (tmp_path / "d.toml").write_text(text)
     spikestream("run", tmp_path / "d.toml")
     spikestream("run", tmp_path / "d.toml", "--record", record)
@@ -72,9 +83,8 @@ def test_a_run_that_goes_on_from_its_checkpoint_is_recorded_with_it(tmp_path):
     assert all(np.array_equal(both[0][key], both[1][key]) for key in both[0] if key != "meta")
 
 
-def test_another_model_may_be_named_for_a_record(tmp_path):
-    model, record = tmp_path / "m.npz", tmp_path / "r"
-    replay_json(LOOKS, *QUICK, "--labels", LABELS, "--to", "20s", "--save", model)
+def test_another_model_may_be_named_for_a_record(model, tmp_path):
+    record = tmp_path / "r"
     first = replay_json(LOOKS, *QUICK, "--to", "2s", "--record", record)
     other = replay_json(record, "--speed", "max", "--model", model)
     assert other["events_in"] == first["events_in"]

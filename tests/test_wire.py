@@ -40,6 +40,7 @@ def test_the_specification_shows_every_message():
     assert set(golden()) == {
         *DATA,
         *("hello", "client-hello", "sub", "sub-answer", "unsub", "ping", "pong", "bye", "error", "gap-slow"),
+        *("req", "rep", "rep-refused"),
     }
 
 

@@ -9,6 +9,7 @@ from wirebytes import golden, maps, put
 from spikestream.batch import EVENT, Decision, Decisions, Events, Sound, Spikes, no_events
 from spikestream.errors import ClientError
 from spikestream.wire import (
+    POLICIES,
     ClientSession,
     Gap,
     Hello,
@@ -21,7 +22,7 @@ from spikestream.wire import (
 )
 
 NOW = 1_700_000_000_000_000_000
-HELLO = Hello("spikestream/0.1.0", "7f3a", NOW)
+HELLO = Hello("spikestream/0.1.0", "7f3a", NOW, caps=(*POLICIES, "teach"))
 EVENTS = Events(10_000, 20_000, np.array([(10_000, 1, 2, True), (19_999, 345, 259, False)], EVENT), (346, 260))
 SPIKES = Spikes(1_000, 2_000, np.array([1_999]), np.array([70_000], np.int32))
 DECISIONS = Decisions(
