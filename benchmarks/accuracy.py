@@ -86,7 +86,7 @@ def percent(figures: dict[str, Any]) -> float:
 
 def stdp(options: argparse.Namespace, found: Found) -> None:
     """Unsupervised: neurons earn labels."""
-    source = f"mnist://{options.data / 'digits'}?present_ms=150&rate_hz=128" + ("&take=3000" if options.quick else "")
+    source = f"mnist://{options.data / 'digits'}?present_ms=150" + ("&take=3000" if options.quick else "")
     for neurons in [100] if options.quick else STDP_NEURONS:
         for seed in range(options.seeds):
             sets = [f"--set={one}" for one in (f"network.neurons={neurons}", *STDP_SETS.get(neurons, ()))]
@@ -97,7 +97,7 @@ def stdp(options: argparse.Namespace, found: Found) -> None:
 
 def digits(options: argparse.Namespace, found: Found) -> None:
     """Supervised online, and batch learners on the same spikes."""
-    source = f"mnist://{options.data / 'digits'}?rate_hz=127.5" + ("&take=3000" if options.quick else "")
+    source = f"mnist://{options.data / 'digits'}" + ("?take=3000" if options.quick else "")
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder) / "digits.npz")
         for seed in range(options.seeds):
@@ -130,7 +130,7 @@ def nmnist(options: argparse.Namespace, found: Found) -> None:
 
 def chip(options: argparse.Namespace, found: Found) -> None:
     """The hidden neurons on chips, beside their float form on the same images."""
-    images = f"mnist://{options.data / 'digits'}?rate_hz=127.5&gap_ms=50"
+    images = f"mnist://{options.data / 'digits'}?gap_ms=50"
     taught = f"{images}&split=train&take={2_000 if options.quick else 50_000}"
     shown = f"{images}&split=test&take={100 if options.quick else 1_000}"
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ def samples(folder: Path, count: int) -> dict[str, np.ndarray]:
     """Return ``count`` samples as the runners of peers read them: tick and axon of each spike, bounds, labels."""
     from spikestream.sensors.base import open_sensor
 
-    sensor = open_sensor(f"mnist://{folder}?split=train&take={count}&present_ms={TICKS}")
+    sensor = open_sensor(f"mnist://{folder}?split=train&take={count}&present_ms={TICKS}&rate_hz=63.75")
     pixels = ss.Address((28, 28), polarity="ignore")
     batches = [pixels(batch) for batch in collected(sensor)]
     t, axon = (np.concatenate([getattr(one, name) for one in batches]) for name in ("t", "axon"))

@@ -38,7 +38,7 @@ class Mnist(EventSet):
         *,
         present_ms: float | str = 100.0,
         gap_ms: float | str = 0.0,
-        rate_hz: float | str = 63.75,
+        rate_hz: float | str = 127.5,
         least_spikes: float | str = 0.0,
         most_spikes: float | str = 0.0,
         together: int | str = 1,
