@@ -28,8 +28,6 @@ import spikestream as ss
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("SPIKESTREAM_DATA", HERE.parent.parent / "shared" / "data")) / "digits"
 TICKS, TICK_US, AXONS, HIDDEN, NEURONS = 100, 1_000, 784, 200, 400
-PEERS = {"eprop": "peer_torch.py", "stdp": "peer_bindsnet_digits.py"}
-PEER_SAMPLES = {"eprop": 100, "stdp": 10}
 TARGETS = {"eprop_vs_torch": 10.0, "stdp_vs_bindsnet": 200.0}
 
 
@@ -38,7 +36,7 @@ def samples(folder: Path, count: int) -> dict[str, np.ndarray]:
     from spikestream.sensors.base import open_sensor
 
     sensor = open_sensor(f"mnist://{folder}?split=train&take={count}&present_ms={TICKS}&rate_hz=63.75")
-    pixels = ss.Address((28, 28), polarity="ignore")
+    pixels = ss.Address((28, 28), polarity=False)
     batches = [pixels(batch) for batch in collected(sensor)]
     t, axon = (np.concatenate([getattr(one, name) for one in batches]) for name in ("t", "axon"))
     starts = np.array([row.start for row in sensor.rows])
@@ -101,15 +99,38 @@ def stdp(work: dict[str, np.ndarray]) -> Callable[[], float]:
     return run
 
 
-def peer(script: str, work: dict[str, np.ndarray], count: int, folder: Path) -> Callable[[], float]:
-    """Return what has a peer learn the first ``count`` samples, and returns CPU seconds a sample."""
-    file, last = folder / f"{script}.npz", int(work["bounds"][count])
+def for_torch(work: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """Return the first ``count`` samples as `peer_torch.py` reads them."""
+    last = int(work["bounds"][count])
     part = {**work, "tick": work["tick"][:last], "axon": work["axon"][:last]}
-    np.savez(file, **{**part, "bounds": work["bounds"][: count + 1], "labels": work["labels"][:count]})
+    return {**part, "bounds": work["bounds"][: count + 1], "labels": work["labels"][:count]}
+
+
+def for_bindsnet(work: dict[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """Return the first ``count`` samples as `peer_bindsnet_digits.py` reads them."""
+    part = for_torch(work, count)
+    ticks = part["tick"] + np.repeat(np.arange(count) * TICKS, np.diff(part["bounds"]))
+    facts = {"image_ticks": TICKS, "length": count * TICKS, "dt_ms": TICK_US / 1000}
+    return {"ticks": ticks, "inputs": part["axon"], "weights": np.zeros((AXONS, NEURONS)), **facts}
+
+
+PEERS = {
+    "eprop": (["peer_torch.py"], for_torch, 100),
+    "stdp": (["peer_bindsnet_digits.py", "learn"], for_bindsnet, 10),
+}
+"""What runs a peer, what it reads, and of how many samples."""
+
+
+def peer(name: str, work: dict[str, np.ndarray], folder: Path) -> Callable[[], float]:
+    """Return what has a peer learn the first samples, and returns CPU seconds a sample."""
+    (script, *arguments), made, count = PEERS[name]
+    file = folder / f"{name}.npz"
+    np.savez(file, **made(work, count))
     python = HERE.parent / ".peers" / "bindsnet" / "bin" / "python"
+    command = [str(python), str(HERE / script), *arguments, str(file)]
 
     def run() -> float:
-        ended = subprocess.run([python, HERE / script, file], check=True, capture_output=True, text=True)
+        ended = subprocess.run(command, check=True, capture_output=True, text=True)
         return float(json.loads(ended.stdout.splitlines()[-1])["cpu_s"]) / count
 
     return run
@@ -126,8 +147,7 @@ def main() -> None:
         warm()
     with tempfile.TemporaryDirectory() as folder:
         if (HERE.parent / ".peers" / "bindsnet" / "complete").exists():
-            for name, script in PEERS.items():
-                contestants[f"{name} peer"] = peer(script, work, PEER_SAMPLES[name], Path(folder))
+            contestants |= {f"{name} peer": peer(name, work, Path(folder)) for name in PEERS}
         else:
             print("not compared: bindsnet, which brings PyTorch, is not in .peers/bindsnet; make peers puts it there")
         found = medians(1 if options.quick else 3, contestants)

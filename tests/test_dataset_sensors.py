@@ -152,7 +152,7 @@ def test_too_little_room_is_told_and_darkness_is_silent():
 @pytest.mark.parametrize(("options", "mean"), [({"least_spikes": 400}, 400), ({"most_spikes": 20}, 20), ({}, None)])
 def test_faint_images_are_raised_and_bright_ones_lowered(options, mean, tmp_path):
     made = spikes_of(opened("mnist", mnist_folder(tmp_path, 60), split="train", **options))
-    natural = images_of(60)[:50].sum(axis=(1, 2)) / 255 * 6.375
+    natural = images_of(60)[:50].sum(axis=(1, 2)) / 255 * 12.75
     expected = natural.sum() if mean is None else 50 * mean
     assert sum(map(len, made)) == pytest.approx(expected, abs=4 * math.sqrt(expected))
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from spikestream.files.atomic import replacing
 from spikestream.files.regular import open_regular
-from spikestream.service.tally import in_order
 
 if TYPE_CHECKING:
     from spikestream.config import Config
@@ -47,6 +46,7 @@ def rule_of(config: Config) -> str:
 def entry(path: str, name: str = "") -> Entry:
     """Return what a model file says of itself; raises `ModelError`."""
     from spikestream import checkpoint
+    from spikestream.service.tally import in_order
 
     config, state = checkpoint.contents(path)
     told = _notes(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -119,6 +118,8 @@ class Course:
             await self._one(number)
 
     async def _one(self, number: int) -> None:
+        import asyncio
+
         bar = asyncio.create_task(self._bar(number))
         try:
             await self.session.run()
@@ -160,6 +161,8 @@ class Course:
                 self.console.log(f"warning: {warning}")
 
     async def _bar(self, number: int) -> None:
+        import asyncio
+
         run, rows = self.runs[number], len(self.session.rows)
         begun_s = monotonic()
         while True:
