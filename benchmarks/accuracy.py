@@ -141,7 +141,7 @@ def chip(options: argparse.Namespace, found: Found) -> None:
             found.add("chip_float_percent", exact)
             for target in ("truenorth", "loihi"):
                 report = told("emulate", model, "--target", target, "--save", placement)
-                found.add(f"chip_{target}_cores", report["cores"])
+                found.add(f"chip_{target}_cores", report["chip"]["cores"])
                 frozen = (
                     "--model",
                     model,

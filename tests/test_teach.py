@@ -16,17 +16,17 @@ from spikestream.files.labels import read_labels
 from spikestream.sensors.record import Record
 
 NEW, EXAMPLES = "a", 20
-OLD_US, NEW_US, END_US = 20_000_000, 31_000_000, 44_000_000
+OLD_US, NEW_US, END_US = 24_000_000, 36_000_000, 52_000_000
 """Up to when the others are taught, then the new one, and up to when what was learned is measured."""
 CONFIG = """
 [sensor]
 uri = "{looks}"
-speed = "6"
+speed = "3"
 [readout]
 kind = "classifier"
 [classifier]
 reset = true
-replays = 8
+replays = 12
 rate = 1e-3
 [publish]
 urls = ["{url}"]
