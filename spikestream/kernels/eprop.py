@@ -221,8 +221,8 @@ def trace(c: Coeffs, m: Memory, axon: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def step(c: Coeffs, w: Weights, m: Memory, axon: Array) -> int:
-    """Run one tick on its input ``axon`` (n,), without learning; return how many hidden neurons fired."""
+def integrate(c: Coeffs, w: Weights, m: Memory, axon: Array) -> None:
+    """Let the voltages of one tick decay, and add its input ``axon`` (n,) and what fired in the tick before."""
     hidden = len(m.v)
     for j in range(hidden):
         m.v[j] *= w.decay_m[j]
@@ -236,9 +236,15 @@ def step(c: Coeffs, w: Weights, m: Memory, axon: Array) -> int:
                 row = w.r[i]
                 for j in range(hidden):
                     m.v[j] += row[j]
+
+
+@njit(cache=True, nogil=True)
+def step(c: Coeffs, w: Weights, m: Memory, axon: Array) -> int:
+    """Run one tick on its input ``axon`` (n,), without learning; return how many hidden neurons fired."""
+    integrate(c, w, m, axon)
     one, low = np.float32(1), np.float32(FLOOR)
     count = np.float32(0)
-    for j in range(hidden):
+    for j in range(len(m.v)):
         threshold = one + w.beta[j] * m.a[j]
         fires = one if m.v[j] > threshold else np.float32(0)
         m.a[j] = m.a[j] * c.decay_a + fires

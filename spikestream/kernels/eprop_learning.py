@@ -19,6 +19,7 @@ from spikestream.kernels.eprop import (
     Memory,
     Scratch,
     Weights,
+    integrate,
     read,
     trace,
 )
@@ -60,6 +61,22 @@ def hear(c: Coeffs, g: Scratch, axon: Array, update: int, left: int, active: int
 
 
 @njit(cache=True, nogil=True)
+def err(m: Memory, g: Scratch, update: int, ramp: np.float32, target: int, live: int) -> None:
+    """Turn the shares in ``s`` into the errors of an update, and add what they say of the readout to its gradient."""
+    outs, sources = m.o.shape
+    for k in range(live):
+        g.s[k] = ramp * (g.s[k] - (np.float32(1) if k == target else np.float32(0)))
+        g.error[update, k] = g.s[k]
+        g.gb[k] += g.s[k]
+    for q in range(outs):
+        for j in range(sources):
+            o = m.o[q, j]
+            if o > np.float32(1e-3):
+                for k in range(live):
+                    g.gv[q, j, k] += o * g.s[k]
+
+
+@njit(cache=True, nogil=True)
 def learn(
     c: Coeffs, w: Weights, m: Memory, g: Scratch, ticks: int, tick: Array, axon: Array, target: int, live: int
 ) -> float:
@@ -67,7 +84,6 @@ def learn(
 
     ``m`` is the memory at its start and is changed. Returns the error, as the mean of 1 - s of the label.
     """
-    outs, sources, _ = w.v.shape
     hidden = len(m.v)
     zero, one, gamma = np.float32(0), np.float32(1), np.float32(GAMMA)
     g.gv[:] = zero
@@ -86,18 +102,7 @@ def learn(
             share = c.decay_x ** np.float32(at - now)
             for j in range(hidden):
                 g.xr[update, j] += share * m.fired[j]
-        for j in range(hidden):
-            m.v[j] *= w.decay_m[j]
-        for k in range(begin, e):
-            row = w.w[axon[k]]
-            for j in range(hidden):
-                m.v[j] += row[j]
-        if c.recurrent:
-            for i in range(hidden):
-                if m.fired[i] > 0:
-                    row = w.r[i]
-                    for j in range(hidden):
-                        m.v[j] += row[j]
+        integrate(c, w, m, axon[begin:e])
         for j in range(hidden):
             threshold = one + w.beta[j] * m.a[j]
             fires = one if m.v[j] > threshold else zero
@@ -112,16 +117,7 @@ def learn(
         ramp = np.float32(now + 1) / np.float32(ticks)
         wrong += ramp * (one - g.s[target])
         weight += ramp
-        for k in range(live):
-            g.s[k] = ramp * (g.s[k] - (one if k == target else zero))
-            g.error[update, k] = g.s[k]
-            g.gb[k] += g.s[k]
-        for q in range(outs):
-            for j in range(sources):
-                o = m.o[q, j]
-                if o > np.float32(1e-3):
-                    for k in range(live):
-                        g.gv[q, j, k] += o * g.s[k]
+        err(m, g, update, ramp, target, live)
         since = np.float32(at + 1 - update * c.update)
         for j in range(hidden):
             g.signal[update, j] = g.psi[j] / since
