@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import naive_eprop as naive
+import numpy as np
 
 from spikestream.kernels.eprop import design
 from spikestream.stages.classify import Classifier
@@ -22,7 +23,9 @@ QUICK = {
 }
 """Of a network whose ticks are microseconds."""
 LOOPING = {"recurrent": 0.5, "adaptive": 0.5, "feedback": "random"}
-SHAPES = [{}, LOOPING, {"hidden": 0}, {"fire_reset": "value", "adaptive": 0.5}]
+DEEP = {"hidden": [3, 2], "w_init": 1.5}
+DEEP_LOOPING = {**LOOPING, "hidden": (2, 3, 2), "w_init": 1.5, "fire_reset": "value"}
+SHAPES = [{}, LOOPING, {"hidden": 0}, {"fire_reset": "value", "adaptive": 0.5}, DEEP, DEEP_LOOPING]
 """Options that change what a network is."""
 
 
@@ -32,14 +35,35 @@ def classifier(window_us=10, tick_us=1, **options):
     return Classifier(AXONS, 3, tick_us=tick_us, **windows, **{**QUICK, "kept": 3, "store": 3, **options})
 
 
-def twin_of(stage):
-    """Return the naive twin of a classifier that has heard nothing."""
-    state = {name: value.tolist() for name, value in stage.state().items()}
-    params, c = stage._engine.params, design(stage._engine.params, stage.tick_us)
-    parts = {name: state[name] for name in ("w", "r", "v", "b", "decay_m", "beta", "back")}
+def net_of(params, c, weights, **own):
+    """Return the naive network of these weights by name, and coefficients ``c``."""
+    parts = {name: weights[name].tolist() for name in ("w", "r", "v", "b", "decay_m", "beta", "back")}
     rates = {name: getattr(params, name) for name in ("rate", "rate_end", "rate_half", "rate_out")}
     decays = {"decay_a": float(c.decay_a), "decay_x": float(c.decay_x), "decay_out": c.decay_out.tolist()}
-    net = naive.Net(**parts, **rates, **decays, update=c.update, soft=c.soft)
+    shape = {"sizes": params.layers, "recurrent": params.recurrent > 0}
+    net = naive.Net(**parts, **rates, **decays, **shape, update=c.update, soft=c.soft, **own)
+    if len(weights["r"]):
+        square = np.zeros((len(net.layer), len(net.layer)))
+        for j, row in enumerate(weights["r"]):
+            square[j, net.joined(j)] = row[: len(net.joined(j))]
+        net.r = square.tolist()
+        net.__post_init__()
+    return net
+
+
+def as_kept(net, square, shape):
+    """Return a number for every two neurons as the classifier keeps it: of each, for those that hear it."""
+    kept = np.zeros(shape)
+    for j, row in enumerate(kept):
+        heard = net.joined(j)
+        row[: len(heard)] = np.array(square[j])[heard]
+    return kept
+
+
+def twin_of(stage):
+    """Return the naive twin of a classifier that has heard nothing."""
+    params = stage._engine.params
+    net = net_of(params, design(params, stage.tick_us), stage.state())
     own = {name: stage.settings[f"classifier.{name}"] for name in ("evidence_min", "confidence_min", "replays")}
     return naive.Classifier(
         AXONS,

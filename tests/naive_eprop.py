@@ -26,7 +26,10 @@ def random_number(seed, count, below):
 
 @dataclass
 class Net:
-    """Weights as nested lists: w[axon][neuron], r[neuron][neuron] or [], v[time constant][neuron][class], b[class]."""
+    """Weights as nested lists: w[axon][neuron of the first layer], v[time constant][neuron][class], b[class].
+
+    r[neuron][neuron] has a number for every two neurons, of which only those that `joined` tells count; or it is [].
+    """
 
     w: list
     r: list
@@ -43,6 +46,8 @@ class Net:
     rate_end: float
     rate_half: float
     rate_out: float
+    sizes: tuple = ()  # of the layers, where there are several
+    recurrent: bool = True  # whether neurons of a layer hear each other
     soft: bool = True  # whether a neuron that fires loses its threshold only
     live: int = 0
     steps: int = 0
@@ -52,12 +57,24 @@ class Net:
         def zeros(nested):
             return [zeros(one) for one in nested] if isinstance(nested, list) else 0.0
 
+        self.layer = [k for k, size in enumerate(self.sizes or (len(self.beta),)) for _ in range(size)]
         self.moments = {name: (zeros(getattr(self, name)), zeros(getattr(self, name))) for name in ("w", "r", "v", "b")}
 
     @property
     def sources(self):
         """Return how many the readout hears: the hidden neurons, or where there are none the inputs."""
         return len(self.beta) or len(self.w)
+
+    def joined(self, j):
+        """Return who among the hidden neurons hears neuron ``j``."""
+        above = [i for i in range(len(self.layer)) if self.layer[i] == self.layer[j] + 1]
+        return [i for i in range(len(self.layer)) if self.recurrent and self.layer[i] == self.layer[j]] + above
+
+    def readouts(self):
+        """Return for each layer the sources that its readout hears."""
+        if not self.layer:
+            return [list(range(self.sources))]
+        return [[j for j in range(self.sources) if self.layer[j] == k] for k in range(max(self.layer) + 1)]
 
     def rest(self):
         hidden = len(self.beta)
@@ -75,9 +92,11 @@ class Net:
         fired_before = m["z"]
         m["z"] = [0 for _ in hidden]
         for j in hidden:
-            m["v"][j] = m["v"][j] * self.decay_m[j] + sum(self.w[i][j] for i in axons)
+            m["v"][j] *= self.decay_m[j]
+            if self.layer[j] == 0:
+                m["v"][j] += sum(self.w[i][j] for i in axons)
             if self.r:
-                m["v"][j] += sum(self.r[i][j] for i in hidden if fired_before[i])
+                m["v"][j] += sum(self.r[i][j] for i in hidden if fired_before[i] and j in self.joined(i))
             threshold = 1 + self.beta[j] * m["a"][j]
             self.margin = min(self.margin, abs(m["v"][j] - threshold))
             psi.append(0.3 * max(0.0, 1 - abs(m["v"][j] - threshold)))
@@ -102,8 +121,8 @@ class Net:
         for q, decay in enumerate(self.decay_out):
             m["o"][q] = [one * decay for one in m["o"][q]]
 
-    def softmax(self, m):
-        sources, outs = range(self.sources), range(len(self.decay_out))
+    def softmax(self, m, sources):
+        outs = range(len(self.decay_out))
         y = [
             self.b[k] + sum(self.v[q][j][k] * m["o"][q][j] for q in outs for j in sources if m["o"][q][j] > 1e-3)
             for k in range(self.live)
@@ -118,7 +137,8 @@ class Net:
         for now in range(ticks):
             self.tick(m, [i for at, i in spikes if at == now])
             if (now + 1) % self.update == 0 or now + 1 == ticks:
-                total -= (now + 1) / ticks * math.log(self.softmax(m)[target])
+                for sources in self.readouts():
+                    total -= (now + 1) / ticks * math.log(self.softmax(m, sources)[target])
         return total
 
     def gradients(self, ticks, spikes, target, m):
@@ -126,11 +146,11 @@ class Net:
         x = [0.0] * len(self.w)
         xr = [0.0] * len(self.beta)
         psi_sum, since = [0.0] * len(self.beta), 0
-        gw = [[0.0] * len(self.beta) for _ in self.w]
+        gw = [[0.0] * len(self.w[0]) for _ in self.w]
         gr = [[0.0] * len(self.beta) for _ in self.r]
         gv = [[[0.0] * len(self.b) for _ in range(self.sources)] for _ in outs]
         gb = [0.0] * len(self.b)
-        ew = [[[0.0] * len(self.beta) for _ in self.w] for _ in outs]  # eligibilities, filtered as the readout does
+        ew = [[[0.0] * len(self.w[0]) for _ in self.w] for _ in outs]  # eligibilities, filtered as the readout does
         er = [[[0.0] * len(self.beta) for _ in self.r] for _ in outs]
         for now in range(ticks):
             axons = [i for at, i in spikes if at == now]
@@ -140,19 +160,22 @@ class Net:
             psi_sum, since = [a + b for a, b in zip(psi_sum, psi, strict=True)], since + 1
             if (now + 1) % self.update and now + 1 < ticks:
                 continue
-            s = self.softmax(m)
-            error = [(now + 1) / ticks * (s[k] - (k == target)) for k in range(self.live)]
-            for k in range(self.live):
-                gb[k] += error[k]
-                for q in outs:
-                    for j in range(self.sources):
-                        gv[q][j][k] += error[k] * (m["o"][q][j] if m["o"][q][j] > 1e-3 else 0)
+            errors = {}  # of each source
+            for sources in self.readouts():
+                s = self.softmax(m, sources)
+                error = [(now + 1) / ticks * (s[k] - (k == target)) for k in range(self.live)]
+                errors |= dict.fromkeys(sources, error)
+                for k in range(self.live):
+                    gb[k] += error[k]
+                    for q in outs:
+                        for j in sources:
+                            gv[q][j][k] += error[k] * (m["o"][q][j] if m["o"][q][j] > 1e-3 else 0)
             for j in hidden:
                 for q in outs:
                     told = self.back[j] if self.back else self.v[q][j]
-                    signal = sum(told[k] * error[k] for k in range(self.live))
+                    signal = sum(told[k] * errors[j][k] for k in range(self.live))
                     kept = self.decay_out[q] ** since
-                    for i, one in enumerate(x):
+                    for i, one in enumerate(x if self.layer[j] == 0 else ()):
                         ew[q][i][j] = ew[q][i][j] * kept + psi_sum[j] / since * (one if one > 0.01 else 0)
                         gw[i][j] += signal * ew[q][i][j]
                     for i in range(len(self.r)):
@@ -178,12 +201,11 @@ class Net:
             top, bottom = mean[last] / (1 - 0.9**self.steps), square[last] / (1 - 0.999**self.steps)
             weights[last] -= by * top / (math.sqrt(bottom) + 1e-5)
 
-        hidden = range(len(self.beta))
         for i in {i for at, i in spikes if at < ticks}:
-            for j in hidden:
+            for j in range(len(self.w[0])):
                 adapt("w", (i, j), gw[i][j], rate)
         for i in range(len(self.r)):
-            for j in hidden:
+            for j in self.joined(i):
                 adapt("r", (i, j), gr[i][j], rate)
         for k in range(self.live):
             adapt("b", (k,), gb[k], rate * self.rate_out)
@@ -264,9 +286,11 @@ class Classifier(naive.Readout):
             self.read()
 
     def read(self):
+        readouts = self.net.readouts()
         self.weight += self.age
-        for k, share in enumerate(self.net.softmax(self.memory)):
-            self.sums[k] += self.age * share
+        for sources in readouts:
+            for k, share in enumerate(self.net.softmax(self.memory, sources)):
+                self.sums[k] += self.age * share / len(readouts)
 
     def end(self, window):
         if self.heard:

@@ -191,9 +191,9 @@ def test_a_replay_that_decides_by_a_classifier_is_recorded_and_replays_to_the_sa
     assert first["accuracy"] > 1.5 * first["chance"]
 
 
-@pytest.mark.parametrize("reads", ["senses", "network"])
-def test_a_pipeline_that_decides_by_a_classifier_is_saved_and_goes_on(tmp_path, reads):
-    tables = {**CONFIG, "classifier": {**CONFIG["classifier"], "reads": reads}}
+@pytest.mark.parametrize(("reads", "hidden"), [("senses", 6), ("network", 6), ("senses", [4, 3])])
+def test_a_pipeline_that_decides_by_a_classifier_is_saved_and_goes_on(tmp_path, reads, hidden):
+    tables = {**CONFIG, "classifier": {**CONFIG["classifier"], "reads": reads, "hidden": hidden}}
     pipeline = ss.build(tables)
     assert list(pipeline.stages) == ["filter", "address", *(["network"] if reads == "network" else []), "readout"]
     for number in range(4):
@@ -222,6 +222,7 @@ def test_a_pipeline_that_decides_by_a_classifier_is_saved_and_goes_on(tmp_path, 
         ("classifier.reads", {"model": {"inputs": {}}}),
         ("readout.window_us", {"readout": {"kind": "classifier", "windows": "grid", "window_us": 1_500}}),
         ("classifier.hidden", {"classifier": {"hidden": -1}}),
+        ("classifier.hidden", {"classifier": {"hidden": [4, 0]}}),
         ("classifier.tau_m_ms", {"classifier": {"tau_m_ms": [30, 20]}}),
         ("classifier.tau_out_ms", {"classifier": {"tau_out_ms": ["long"]}}),
         ("classifier.tick_us", {"classifier": {"tick_us": 0}}),
@@ -233,7 +234,7 @@ def test_what_a_classifier_cannot_be_is_refused_by_its_key(key, tables):
     assert caught.value.key == key
 
 
-@pytest.mark.parametrize("options", [{}, {"recurrent": 0.5, "fire_reset": "value"}])
+@pytest.mark.parametrize("options", [{}, {"recurrent": 0.5, "fire_reset": "value"}, {"hidden": [4]}])
 def test_the_circuit_of_the_hidden_neurons_and_their_readout_decide_as_the_classifier(options):
     stage = classifier(10, 1, **options)
     run_stage(stage, SEEN, [], [(10, Label(10, 0, 10, "a")), (20, Label(20, 10, 20, "b"))])
@@ -251,9 +252,59 @@ def test_the_circuit_of_the_hidden_neurons_and_their_readout_decide_as_the_class
         assert dict(a.scores) == pytest.approx(dict(b.scores), abs=1e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"recurrent": 0.5}])
+def test_the_circuit_of_several_layers_spikes_as_they_do_and_gives_the_last(options):
+    stage = classifier(10, 1, **{"hidden": [6, 5, 4], "w_init": 1.0, **options})
+    run_stage(stage, SEEN, [], [(10, Label(10, 0, 10, "a")), (20, Label(20, 10, 20, "b"))])
+    circuit, rng = stage.circuit(), np.random.default_rng(4)
+    fresh = classifier(10, 1, **{"hidden": [6, 5, 4], "w_init": 1.0, **options})
+    fresh.restore({**fresh.state(), **{name: stage.state()[name] for name in Classifier.LEARNED}})
+    t = np.sort(rng.integers(40, 140, 150))
+    later = spikes([(int(at), int(rng.integers(AXONS))) for at in t], 40, 140)
+    run = ss.Simulator(circuit, tick_us=1)
+    fired = np.array([[0] * 15, *(state_after(fresh, later, now) for now in range(41, 141))])
+    heard = run(later)
+    assert circuit.outputs == ("hidden3",)
+    assert [(int(at), int(cell)) for at, cell in zip(heard.t - 40, heard.axon, strict=True)] == [
+        (int(at), int(cell)) for at, cell in np.argwhere(fired[1:, 11:])
+    ]
+    assert fired[1:, :6].any()
+    assert fired[1:, 6:11].any()
+    assert len(heard) > 10
+
+
+def state_after(stage, batch, now):
+    """Return which hidden neurons fired in the microsecond before ``now``."""
+    stage(cut(cut(batch, now - 1)[1], now)[0])
+    return stage.state()["memory_fired"]
+
+
+def test_what_reads_the_last_of_several_layers_decides_as_its_readout_does():
+    stage = classifier(10, 1, hidden=[4, 3], w_init=4.0, seed=3)
+    run_stage(stage, SEEN, [], [(10, Label(10, 0, 10, "a")), (20, Label(20, 10, 20, "b"))])
+    reader = stage.readout()
+    assert stage.weights["v"][:, 4:].any()
+    assert (reader.axons, reader.hidden) == (3, 0)
+    assert np.array_equal(reader.weights["v"], stage.weights["v"][:, 4:])
+    learned = {name: stage.state()[name] for name in Classifier.LEARNED}
+    other = Classifier(3, 3, hidden=0, tick_us=1, window_us=10, tau_out_ms=QUICK["tau_out_ms"])
+    assert np.array_equal(other.translated(learned)["v"], reader.weights["v"])
+    for wrong in ({"v": learned["v"][0]}, {"back": np.array(0.0)}, {"v_mean": np.zeros(3)}):
+        assert other.translated({**learned, **wrong})["w"] is learned["w"]  # left as it is, and then refused
+
+
+def test_a_state_of_other_layers_is_refused():
+    stage, other = classifier(10, 1, hidden=[3, 4], w_init=1.5), classifier(10, 1, hidden=[4, 3])
+    before = other.state()
+    with pytest.raises(ModelError):
+        other.restore(stage.state())
+    assert same(other.state(), before)
+
+
 def test_what_is_compiled_of_a_classifier_are_its_hidden_neurons():
-    placement = ss.compile(classifier(10, 1, fire_reset="value"), "loihi")
-    assert (placement.input_count, placement.outputs) == (AXONS, 4)
+    for hidden in (4, [6, 4]):
+        placement = ss.compile(classifier(10, 1, hidden=hidden, fire_reset="value"), "loihi")
+        assert (placement.input_count, placement.outputs) == (AXONS, 4)
 
 
 def test_the_python_of_the_docs_tells_two_kinds_apart(capsys):

@@ -21,6 +21,7 @@ from spikestream.kernels.eprop import (
     Weights,
     integrate,
     read,
+    span,
     trace,
 )
 
@@ -61,15 +62,15 @@ def hear(c: Coeffs, g: Scratch, axon: Array, update: int, left: int, active: int
 
 
 @njit(cache=True, nogil=True)
-def err(m: Memory, g: Scratch, update: int, ramp: np.float32, target: int, live: int) -> None:
-    """Turn the shares in ``s`` into the errors of an update, and add what they say of the readout to its gradient."""
-    outs, sources = m.o.shape
+def err(c: Coeffs, m: Memory, g: Scratch, layer: int, update: int, ramp: np.float32, target: int, live: int) -> None:
+    """Turn the shares in ``s`` into the errors of a layer, and add what they say of its readout to the gradient."""
+    low, high = span(c, m, layer)
     for k in range(live):
         g.s[k] = ramp * (g.s[k] - (np.float32(1) if k == target else np.float32(0)))
-        g.error[update, k] = g.s[k]
+        g.error[update, layer, k] = g.s[k]
         g.gb[k] += g.s[k]
-    for q in range(outs):
-        for j in range(sources):
+    for q in range(len(m.o)):
+        for j in range(low, high):
             o = m.o[q, j]
             if o > np.float32(1e-3):
                 for k in range(live):
@@ -84,13 +85,13 @@ def learn(
 
     ``m`` is the memory at its start and is changed. Returns the error, as the mean of 1 - s of the label.
     """
-    hidden = len(m.v)
+    hidden, speaking = len(m.v), len(c.reach)
     zero, one, gamma = np.float32(0), np.float32(1), np.float32(GAMMA)
     g.gv[:] = zero
     g.gb[:] = zero
     g.psi[:] = zero
     active, update, e = 0, 0, 0
-    wrong, weight = zero, zero
+    wrong, weight, last = zero, zero, zero
     for now in range(ticks):
         at = min((update + 1) * c.update, ticks) - 1  # the tick of the next update
         begin = e
@@ -98,9 +99,9 @@ def learn(
             e += 1
         if hidden:
             active = hear(c, g, axon[begin:e], update, at - now, active)
-        if c.recurrent:  # before the tick: its neurons heard those that fired in the tick before
+        if speaking:  # before the tick: its neurons heard those that fired in the tick before
             share = c.decay_x ** np.float32(at - now)
-            for j in range(hidden):
+            for j in range(speaking):
                 g.xr[update, j] += share * m.fired[j]
         integrate(c, w, m, axon[begin:e])
         for j in range(hidden):
@@ -113,11 +114,13 @@ def learn(
         trace(c, m, axon[begin:e])
         if now < at:
             continue
-        read(w, m, live, g.s)
         ramp = np.float32(now + 1) / np.float32(ticks)
-        wrong += ramp * (one - g.s[target])
+        for layer in range(len(c.layers)):
+            read(c, w, m, layer, live, g.s)
+            last = one - g.s[target]
+            err(c, m, g, layer, update, ramp, target, live)
+        wrong += ramp * last
         weight += ramp
-        err(m, g, update, ramp, target, live)
         since = np.float32(at + 1 - update * c.update)
         for j in range(hidden):
             g.signal[update, j] = g.psi[j] / since
@@ -127,19 +130,24 @@ def learn(
             fade = c.decay_x ** np.float32(min(c.update, ticks - update * c.update))
             for k in range(active):
                 g.x[update, k] = g.x[update - 1, k] * fade
-            if c.recurrent:
-                for j in range(hidden):
-                    g.xr[update, j] = g.xr[update - 1, j] * fade
+            for j in range(speaking):
+                g.xr[update, j] = g.xr[update - 1, j] * fade
     if hidden:
-        blame(c, w, g, ticks, update, live)
+        for layer in range(len(c.layers)):
+            blame(c, w, g, span(c, m, layer), layer, ticks, update, live)
     change(c, w, g, update, active, live)
     return float(wrong / weight)
 
 
 @njit(cache=True, nogil=True)
-def blame(c: Coeffs, w: Weights, g: Scratch, ticks: int, updates: int, live: int) -> None:
-    """Turn the surrogate derivatives in ``signal`` into learning signals, from the last update to the first."""
-    outs, hidden = len(w.v), w.w.shape[1]
+def blame(
+    c: Coeffs, w: Weights, g: Scratch, neurons: tuple[int, int], layer: int, ticks: int, updates: int, live: int
+) -> None:
+    """Turn the surrogate derivatives of a layer's ``neurons`` into learning signals, from the last update to the first.
+
+    What is sent back to a layer are the errors of its own readout.
+    """
+    outs, (low, high) = len(w.v), neurons
     zero = np.float32(0)
     g.later[:] = zero
     for back in range(updates):
@@ -149,9 +157,9 @@ def blame(c: Coeffs, w: Weights, g: Scratch, ticks: int, updates: int, live: int
         for q in range(outs):
             fade = c.decay_out[q] ** to_next
             for k in range(live):
-                g.later[q, k] = g.later[q, k] * fade + g.error[update, k]
+                g.later[q, k] = g.later[q, k] * fade + g.error[update, layer, k]
                 g.s[k] += g.later[q, k]
-        for j in range(hidden):
+        for j in range(low, high):
             total = zero
             if len(w.back):
                 for k in range(live):
@@ -167,12 +175,12 @@ def blame(c: Coeffs, w: Weights, g: Scratch, ticks: int, updates: int, live: int
 def change(c: Coeffs, w: Weights, g: Scratch, updates: int, active: int, live: int) -> None:
     """Take one step along the gradients of a window, and clear its traces."""
     outs, sources, _ = w.v.shape
-    hidden = w.w.shape[1]
+    first = w.w.shape[1]
     rate = rate_of(c, w)
     w.steps[0] += 1
     one, count = np.float32(1), np.float32(w.steps[0])
     fixes = (one / (one - np.float32(BETA_1) ** count), one / (one - np.float32(BETA_2) ** count))
-    gradient = np.empty(hidden, np.float32)
+    gradient = np.empty(len(w.decay_m), np.float32)
     for k in range(active):
         i = g.active[k]
         gradient[:] = np.float32(0)
@@ -180,22 +188,23 @@ def change(c: Coeffs, w: Weights, g: Scratch, updates: int, active: int, live: i
             x = g.x[u, k]
             if x > np.float32(0.01):
                 signal = g.signal[u]
-                for j in range(hidden):
+                for j in range(first):
                     gradient[j] += x * signal[j]
             g.x[u, k] = np.float32(0)
         g.place[i] = -1
         adapt(w.w[i], w.w_mean[i], w.w_square[i], gradient, rate, fixes)
-    if c.recurrent:
-        for i in range(hidden):
-            gradient[:] = np.float32(0)
-            for u in range(updates):
-                x = g.xr[u, i]
-                if x > np.float32(0.01):
-                    signal = g.signal[u]
-                    for j in range(hidden):
-                        gradient[j] += x * signal[j]
-                g.xr[u, i] = np.float32(0)
-            adapt(w.r[i], w.r_mean[i], w.r_square[i], gradient, rate, fixes)
+    for i in range(len(c.reach)):
+        low, high = c.reach[i, 0], c.reach[i, 1]
+        heard = high - low
+        gradient[:] = np.float32(0)
+        for u in range(updates):
+            x = g.xr[u, i]
+            if x > np.float32(0.01):
+                signal = g.signal[u, low:high]
+                for j in range(heard):
+                    gradient[j] += x * signal[j]
+            g.xr[u, i] = np.float32(0)
+        adapt(w.r[i, :heard], w.r_mean[i, :heard], w.r_square[i, :heard], gradient, rate, fixes)
     quick = rate * c.rate_out
     for q in range(outs):
         for j in range(sources):

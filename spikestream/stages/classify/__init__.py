@@ -36,6 +36,7 @@ RULES = ("eprop",)
 class Classifier(Windowed):
     """``hidden`` neurons on ``axons`` that tell classes apart; called with `Spikes`, returns `Decisions`.
 
+    ``hidden`` may be the sizes of several layers, the one that hears the axons first.
     ``classes`` is for how many there is room to begin with, more are added as they are taught; or their names, and no
     other is learned. ``windows`` and ``window_us`` are those of `spikestream.stages.windows.Windowed`; ``kept`` decided
     windows may still be labelled. With ``reset`` each window finds the network at rest. ``anytime_us`` > 0 asks for a
@@ -63,7 +64,7 @@ class Classifier(Windowed):
         axons: int,
         classes: int | Sequence[str] = 10,
         *,
-        hidden: int = 200,
+        hidden: int | Sequence[int] = 200,
         rule: str = "eprop",
         tick_us: int = 1000,
         window_us: int = 100_000,
@@ -109,7 +110,8 @@ class Classifier(Windowed):
         self._next = NO_TICK  # the tick that runs next; none before the first batch
         self._held = no_spikes(0, 0)  # input of that tick that has come already
         self._past: list[tuple[Window, Sample]] = []
-        self.hidden = self._engine.params.hidden
+        self.layers = self._engine.params.layers
+        self.hidden = sum(self.layers)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -118,7 +120,7 @@ class Classifier(Windowed):
 
     @property
     def weights(self) -> Mapping[str, Array]:
-        """Return copies of w (axons, hidden), r (hidden, hidden) if recurrent, v (K, hidden, classes), b (classes,)."""
+        """Return copies of w (axons, first layer), r (`spikestream.kernels.eprop.reach`), v (K, hidden, classes), b."""
         own = self._engine.weights
         return {name: getattr(own, name).copy() for name in ("w", "r", "v", "b")}
 

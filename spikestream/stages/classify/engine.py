@@ -10,7 +10,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import ConfigError
-from spikestream.kernels.eprop import Memory, Scratch, Weights, design, init, read, rest, run, scratch
+from spikestream.kernels.eprop import Memory, Scratch, Weights, design, init, rest, run, scratch, weigh
 from spikestream.kernels.eprop_learning import learn
 from spikestream.stages.base import State
 from spikestream.stages.classify.options import params_of
@@ -34,7 +34,7 @@ class Engine:
             self.weights = init(axons, places, self.params, tick_us)
             self.memory = rest(self.weights)
         except (MemoryError, ValueError) as error:  # numpy: more than it can count
-            text = f"{self.params.hidden:,} neurons on {axons:,} axons do not fit the memory of this machine"
+            text = f"{sum(self.params.layers):,} neurons on {axons:,} axons do not fit the memory of this machine"
             raise ConfigError(text, key="hidden", value=self.params.hidden) from error
         self._design()
         self._room()
@@ -92,9 +92,7 @@ class Engine:
         """Return the share (live,) of each class in the evidence of ``age`` ticks of a window, none where unread."""
         evidence = self.evidence.copy()
         if self.live and age % self.coeffs.update:  # the window ends between two updates
-            read(self.weights, self.memory, self.live, self._s)
-            evidence[: self.live] += np.float32(age) * self._s[: self.live]
-            evidence[-1] += np.float32(age)
+            weigh(self.coeffs, self.weights, self.memory, age, self.live, self._s, evidence)
         return evidence[: self.live] / evidence[-1] if evidence[-1] > 0 else evidence[:0]
 
     def learn(self, sample: Sample, number: int) -> float:

@@ -15,6 +15,7 @@ from spikestream.kernels.eprop import Params
 MOST = 1e6
 """No number of an option is larger."""
 MOST_CLASSES = 1_000
+MOST_LAYERS = 16
 NEW = 10
 """A class is new while another one has been taught more than so many times as often."""
 MOST_REPLAYS = 32
@@ -69,6 +70,8 @@ def params_of(options: Mapping[str, Any]) -> Params:
     for key in ("tau_m_ms", "tau_out_ms"):
         if key in made:
             made[key] = _times(key, made[key])
+    if isinstance(made.get("hidden"), list | tuple):  # a layer alone is written as its number, as ever
+        made["hidden"] = made["hidden"][0] if len(made["hidden"]) == 1 else tuple(made["hidden"])
     params = Params(**made)
     for key, fits, allowed in _laws(params):
         value = getattr(params, key)
@@ -93,7 +96,7 @@ def _laws(params: Params) -> list[tuple[str, Any, str]]:
     above, share, any_number = lambda v: _number(v, 1e-3), lambda v: _number(v, 0, 1), lambda v: _number(v, 0)
     words, most = "numbers above 0", "0 or more"
     return [
-        ("hidden", lambda v: _whole(v, 0), "0 or more"),
+        ("hidden", _layers, f"0 or more, or 1 or more for each of up to {MOST_LAYERS} layers"),
         ("seed", lambda v: _whole(v, 0), "0 or more"),
         *((key, above, words) for key in ("tau_a_ms", "tau_trace_ms", "update_ms", "rate_half")),
         *((key, share, "0 to 1") for key in ("adaptive", "rate", "rate_end")),
@@ -105,6 +108,12 @@ def _laws(params: Params) -> list[tuple[str, Any, str]]:
 
 def _number(value: Any, low: float, high: float = MOST) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(low <= value <= high)
+
+
+def _layers(value: Any) -> bool:
+    if not isinstance(value, tuple):
+        return _whole(value, 0)
+    return 1 < len(value) <= MOST_LAYERS and all(_whole(one, 1) for one in value) and _whole(sum(value), 1)
 
 
 def _whole(value: Any, low: int) -> bool:
