@@ -207,7 +207,7 @@ def test_a_state_that_cannot_have_been_is_refused():
         ss.Edges((1, 6, 6), gain=1.5).restore(saved)
 
 
-@pytest.mark.parametrize("kind", ["pool", "edges", "surface"])
+@pytest.mark.parametrize("kind", ["pool", "edges", "surface", "stdp"])
 def test_what_does_not_fit_is_refused(kind):
     stage = make_features(kind, (1, 4, 4), {})
     for axon in (-1, 16):

@@ -239,6 +239,16 @@ def test_without_polarity_a_weight_is_its_own_brightness():
     assert np.isnan(image).sum() == image.size - 12
 
 
+def test_weights_below_nothing_have_a_colour_of_their_own_and_nothing_is_white():
+    weights = np.array([[-2.0], [0.0], [1.0]], np.float32)
+    image = plots.weight_maps(weights, size=(3, 1)).images[0]
+    assert image.get_clim() == (-2, 2)
+    below, nothing, above = image.cmap(image.norm(weights[:, 0]))
+    assert below[2] > below[0]
+    assert above[0] > above[2]
+    assert nothing[:3] == pytest.approx([1, 1, 1], abs=0.05)
+
+
 def test_weights_of_an_ear_are_bands_by_fibres_with_high_ones_on_top():
     weights = np.zeros((6, 1), np.float32)
     weights[1 * 3 + 0, 0] = 1.0  # fibre 1, the lowest of 3 bands

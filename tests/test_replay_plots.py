@@ -114,6 +114,14 @@ def test_what_does_not_apply_is_not_drawn_and_older_pictures_are_replaced(tmp_pa
     assert png_size(tmp_path / "raster.png") == (1_350, 675)
 
 
+def test_behind_learned_features_their_kernels_are_drawn_and_no_weights_of_pixels(tmp_path):
+    sets = ["--set", "features.kind=stdp", "--set", "features.size=3"]
+    called("replay", LOOKS, "--speed", "max", "--to", "500ms", "--json", *sets, "--plot", tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"raster.png", "membrane.png", "kernels.png"} <= names
+    assert "weights.png" not in names
+
+
 def test_a_sound_has_a_cochleagram(tmp_path):
     import soundfile
 

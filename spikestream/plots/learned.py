@@ -13,6 +13,7 @@ from spikestream.plots.base import axes_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 MOST_MAPS = 100
 """Neurons that are drawn where none are named."""
@@ -38,6 +39,8 @@ def weight_maps(
 ) -> Axes:
     """Draw the weights (axons, neurons) of each neuron as a map with its number: brighter is stronger.
 
+    Where some lie below 0, those are blue, those above red and 0 white; of two polarities what lies below is left out.
+
     Of a sensor of ``size`` (width, height) pixels, with or without polarity, as a picture: with it ON is orange, OFF
     blue, both white. Of an ear of so many ``bands``: high ones on top, a column for each fibre. ``neurons`` are those
     drawn, by default the first 100. Raises `ConfigError` where the weights are not of such a sensor.
@@ -47,9 +50,11 @@ def weight_maps(
     maps = _maps(weights[:, list(chosen)].astype(np.float64), size, bands)
     drawn = axes_for(ax)
     tiled, places = _tiled(maps)
-    drawn.imshow(tiled, vmin=0, vmax=max(float(maps.max()), 1e-12), cmap="magma", interpolation="nearest")
+    signed = maps.ndim == 3 and float(maps.min()) < 0
+    full = max(float(np.abs(maps).max()), 1e-12)
+    drawn.imshow(tiled, vmin=-full if signed else 0, vmax=full, cmap=_colours(signed), interpolation="nearest")
     for number, (x, y) in zip(chosen, places, strict=True):
-        drawn.text(x, y, f"{number}", color="white", fontsize=5, verticalalignment="top")
+        drawn.text(x, y, f"{number}", color="black" if signed else "white", fontsize=5, verticalalignment="top")
     drawn.set_axis_off()
     return drawn
 
@@ -97,6 +102,12 @@ def stdp_window(
         drawn.plot(lags[side], changes[side] * 100, ".-", color="tab:blue", markersize=3)
     drawn.set(xlabel="neuron's spike after the axon's, ms", ylabel="change of the weight, %")
     return drawn
+
+
+def _colours(signed: bool) -> Colormap:
+    from matplotlib import colormaps
+
+    return colormaps["RdBu_r" if signed else "magma"].with_extremes(bad=str(BETWEEN) if signed else "none")
 
 
 def _check_neurons(weights: Array, chosen: Sequence[int]) -> None:

@@ -63,6 +63,9 @@ class Ticked:
     `ConfigError` where ``tick_us`` is not a whole number of microseconds.
     """
 
+    GROWING: tuple[str, ...] = ("held_t", "held_axon")
+    """Arrays of the state whose length is not always the same."""
+
     def __init__(self, engine: Engine, kind: str, inputs: int, digest: Array, tick_us: int) -> None:
         if not isinstance(tick_us, int | float | np.integer) or tick_us < 1 or tick_us != int(tick_us):
             text, allowed = f"tick_us = {tick_us} is out of range", "whole microseconds, 1 or more"
@@ -120,7 +123,7 @@ class Ticked:
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Take over what `state` returned; raises `ModelError` where it does not fit."""
-        taken = take_over(self.state(), state, growing=("held_t", "held_axon"))
+        taken = take_over(self.state(), state, growing=self.GROWING)
         if wrong := self._absurd(taken):
             raise ModelError(f"the saved state contradicts itself or this {self._kind}: {wrong}")
         self._next = int(taken["next"])

@@ -16,6 +16,7 @@ from spikestream.batch import Array, Batch, Command, Decision, Decisions, Spikes
 from spikestream.cli.base.drawing import write_figure
 from spikestream.cli.base.keeping import Bands, Last
 from spikestream.errors import ConfigError, ModelError
+from spikestream.stages.features import FeatureMaps
 
 if TYPE_CHECKING:
     from spikestream.service.session import Session
@@ -70,6 +71,7 @@ class Pictures:
         self._inputs = np.zeros(self.chip.placement.input_count if self.chip else 0, np.int64)
         if self.chip:
             self.chip.watch()
+        self._source = next(name for name in ("features", "address", "even", "hear") if name in self.stages)
         self._decisions: deque[Decision] = deque(maxlen=MOST_DECISIONS)
         self._ear = self.stages.get("hear")
         self._centres_hz: Array | None = getattr(self._ear, "centres_hz", None)
@@ -78,14 +80,14 @@ class Pictures:
 
     def __call__(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
         """Keep what is drawn of one batch."""
-        heard, fired = outputs["address" if self._ear is None else "hear"], outputs[self.session.core]
+        heard, fired = outputs[self._source], outputs[self.session.core]
         made = outputs["readout"]
         if isinstance(heard, Spikes):
             if self.chip:
                 self._inputs += np.bincount(heard.axon, minlength=len(self._inputs))
             self._heard.add(heard)
-            if self._bands is not None:
-                self._bands.add(heard)
+        if self._bands is not None and isinstance(sound := outputs["hear"], Spikes):
+            self._bands.add(sound)
         if isinstance(fired, Spikes):
             self._fired.add(fired)
             self._wins += np.bincount(fired.axon, minlength=len(self._wins))
@@ -96,6 +98,7 @@ class Pictures:
         """Draw what applies to this run and return the names of the files; raises `RecordingError`."""
         drawn = {
             "raster.png": self._raster(),
+            "kernels.png": self._kernels(),
             **(self._of_network(self.network) if self.network else {}),
             "decisions.png": self._timeline(),
             "accuracy.png": self._accuracy(),
@@ -142,12 +145,23 @@ class Pictures:
             weights = network.weights
         except ModelError:  # several projections, or none that is a matrix
             return None
-        if len(weights) != network.axons:  # of a population onto another
+        if len(weights) != network.axons or "features" in self.stages:  # of a population onto another, or of no pixels
             return None
         where: dict[str, Any] = {"size": self.stages["address"].size} if self._ear is None else self._grid(network)
         shown = np.argsort(-self._wins, kind="stable")[: plots.MOST_MAPS].tolist()
         axes = plots.weight_maps(weights, neurons=shown, **where)
         axes.set_title(f"weights of {_of_all(len(shown), network.neurons, 'the busiest')} neurons")
+        return axes
+
+    def _kernels(self) -> Any:
+        features = self.stages.get("features")
+        if not isinstance(features, FeatureMaps) or features.patch[0] > 2:
+            return None
+        sets, side = features.weights, features.patch[1]
+        axes = plots.weight_maps(sets[len(sets) // 2], size=(side, side))
+        maps = sets.shape[2]
+        shown = _of_all(min(maps, plots.MOST_MAPS), maps, "the first")
+        axes.set_title(f"kernels of {shown} feature maps" + (" at the place in the middle" if len(sets) > 1 else ""))
         return axes
 
     def _grid(self, network: Network) -> dict[str, int]:
