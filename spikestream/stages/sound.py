@@ -135,7 +135,8 @@ def make_ear(name: str, samplerate_hz: int, options: Mapping[str, Any]) -> Any:
         inspect.signature(make).bind(samplerate_hz, **options)
     except (TypeError, ValueError) as error:
         text = f"the ear '{name}' cannot be made with {', '.join(options)}: {error}"
-        raise ConfigError(text, key="hear.stage", value=name, allowed="hear, carfac, or the ear of a plugin") from error
+        allowed = "hear, contrast, carfac, or the ear of a plugin"
+        raise ConfigError(text, key="hear.stage", value=name, allowed=allowed) from error
     try:
         ear = make(samplerate_hz, **options)
         axons = ear.axons
