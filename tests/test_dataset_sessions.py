@@ -125,7 +125,7 @@ def test_a_slip_in_the_query_is_one_clear_error(query, words, tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_one_clear_error(tmp_path):
-    assert "has no file train-images" in called("replay", f"mnist://{tmp_path}/nowhere", code=3).stderr
+    assert "there is no such folder" in called("replay", f"mnist://{tmp_path}/nowhere", code=3).stderr
 
 
 # Polarity

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from spikestream.cli.base import Console, add_quiet
 from spikestream.cli.base.figures import percent
+from spikestream.errors import printable
 
 if TYPE_CHECKING:
     from spikestream.cli.base.catalogue import Entry
@@ -40,7 +41,10 @@ def run(options: argparse.Namespace) -> int:
         if not Path(named).is_dir():
             rows.append(entry(shipped.model_path(named)))
             continue
-        for path in sorted(Path(named).glob("*.npz")):
+        inside = sorted(Path(named).glob("*.npz"))
+        if not inside:
+            console.log(f"there is no model in {printable(named)}: none of its files ends in .npz")
+        for path in inside:
             try:
                 rows.append(entry(str(path)))
             except ModelError as error:
@@ -58,4 +62,4 @@ def _line(row: Entry) -> str:
     classes = f"{len(row.classes)} classes: {names}" if row.classes else "no classes"
     stated = f"stated {percent(row.accuracy)}" if row.accuracy is not None else "no accuracy stated"
     on = f" on {row.measured_on}" if row.measured_on else ""
-    return f"{row.name:12} {row.rule:6} {row.sensor:18} {row.size / 1000:6.0f} kB  {classes}  {stated}{on}"
+    return f"{printable(row.name):12} {row.rule:6} {row.sensor:18} {row.size / 1000:6.0f} kB  {classes}  {stated}{on}"

@@ -116,13 +116,21 @@ def _seeded(options: argparse.Namespace) -> list[str]:
 
     config = read_config(options.config, options.sets, base=tables_of(options.sources[0], options.model))
     sections = ["model" if config.model else "network"]
+    if config.features.kind == "stdp":
+        sections.append("features")
     return [*sections, "classifier"] if hasattr(Config(), "classifier") else sections
 
 
 def _needs_labels(session: Session) -> None:
     """Raise `ConfigError` where there is nothing to learn from: only STDP learns without labels."""
     config = session.job.config
-    if session.scorer is None and (getattr(config.readout, "kind", "votes") != "votes" or config.learn.rule == "none"):
+    if getattr(config.readout, "kind", "votes") == "votes" and config.learn.rule != "none":
+        return
+    if session.rows and all(row.test for row in session.rows):
+        text = f"all {len(session.rows):,} windows of {config.sensor.uri} are held out: there is nothing to learn"
+        remedy = "spikestream eval measures; to learn, name rows of the train part (split, skip)"
+        raise ConfigError(text, key="--labels", remedy=remedy)
+    if session.scorer is None:
         text = f"{config.sensor.uri} has no labels, and without them only stdp learns"
         raise ConfigError(text, key="--labels", remedy="--labels FILE, a CSV of start_us,stop_us,label")
 

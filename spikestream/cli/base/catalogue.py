@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikestream.errors import printable
 from spikestream.files.atomic import replacing
 from spikestream.files.regular import open_regular
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_NOTES = 1 << 20
 """Bytes of notes that are read."""
+LONGEST = 200
+"""Characters of what notes say that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,10 @@ def entry(path: str, name: str = "") -> Entry:
         name or Path(path).stem,
         path,
         rule_of(config),
-        tuple(in_order(str(label) for label in state.get("readout/labels", ()))),
+        tuple(in_order(printable(str(label)) for label in state.get("readout/labels", ()))),
         sound or (f"events, {config.sensor.size}" if config.sensor.size else "events"),
-        float(accuracy) if isinstance(accuracy, int | float) else None,
-        str(told.get("measured_on", "")),
+        float(accuracy) if isinstance(accuracy, int | float) and 0 <= accuracy <= 1 else None,
+        printable(str(told.get("measured_on", ""))[:LONGEST]).replace("\n", " "),
         os.path.getsize(path),
     )
 

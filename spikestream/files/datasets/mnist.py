@@ -9,6 +9,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.datasets.idx import find_idx, read_idx
+from spikestream.files.datasets.samples import check_folder
 
 TRAIN, TEST = "train", "t10k"
 HELD_OUT = 10_000
@@ -36,6 +37,7 @@ def read_images(folder: str) -> Images:
     Where it has no test files the last 10,000 training images, at most a sixth, are the test part. Raises
     `RecordingError`.
     """
+    check_folder(folder)
     pixels, labels = _pair(folder, TRAIN)
     tests = min(HELD_OUT, len(labels) // 6)
     test = np.arange(len(labels)) >= len(labels) - tests

@@ -11,6 +11,7 @@ import numpy as np
 
 from spikestream.batch import EVENT, Array, is_label
 from spikestream.errors import RecordingError
+from spikestream.files.datasets.samples import check_folder
 from spikestream.files.order import Order
 from spikestream.files.regular import open_regular
 from spikestream.formats.nmnist import Decoder
@@ -40,6 +41,7 @@ def find_recordings(folder: str) -> list[Recorded]:
     ``recordings`` below it. Else there is one folder a class, in ``Train`` and ``Test`` or in the folder itself, and
     the order is that of the numbers in the names. Raises `RecordingError`.
     """
+    check_folder(folder)
     try:
         if os.path.exists(os.path.join(folder, TABLE)):
             return _with_tests(_listed(folder))

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from spikestream.batch import Array
-from spikestream.errors import ConfigError, nearest
+from spikestream.errors import ConfigError, RecordingError, nearest
 
 SPLITS = ("all", "train", "test")
 ORDERS = ("stored", "shuffled")
 MOST_PLAYED = 10_000_000
 HELD_OUT = 4
 """Where so many samples are taken to be taught, a quarter of that is held out unless it is said how many."""
+
+
+def check_folder(folder: str) -> None:
+    """Raise `RecordingError` unless there is a folder of this name."""
+    if not folder:
+        raise RecordingError("no folder is named", remedy="name it behind the //, as in mnist:///data/digits")
+    if not os.path.isdir(folder):
+        text = "is no folder" if os.path.exists(folder) else "there is no such folder"
+        raise RecordingError(text, file=folder)
 
 
 @dataclass(frozen=True, slots=True)

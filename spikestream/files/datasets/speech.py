@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from spikestream.batch import Array, is_label
 from spikestream.errors import RecordingError
+from spikestream.files.datasets.samples import check_folder
 from spikestream.files.sound import open_sound, sounds
 
 NAME = re.compile(r"(.+)_([^_]+)_(\d{1,9})\.wav", re.IGNORECASE)
@@ -32,6 +33,7 @@ def find_words(folder: str) -> list[Word]:
 
     Raises `RecordingError` where there are none.
     """
+    check_folder(folder)
     below = os.path.join(folder, "recordings")
     place = below if os.path.isdir(below) else folder
     try:
