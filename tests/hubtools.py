@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import resource
+from contextlib import asynccontextmanager, contextmanager
 
 import numpy as np
 
@@ -26,10 +27,21 @@ def run(work, seconds=50):
     return asyncio.run(limited())
 
 
+@contextmanager
+def room_for(path, more):
+    """Let no file grow beyond ``more`` bytes above the size this one has now: a disk that fills up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 @asynccontextmanager
-async def serving(*outputs):
+async def serving(*outputs, **options):
     """Yield a hub that has started, and close it at the end."""
-    hub = Hub(outputs or [Tcp(LOCAL)], epoch="5eed")
+    hub = Hub(outputs or [Tcp(LOCAL)], epoch="5eed", **options)
     await hub.start()
     try:
         yield hub

@@ -121,7 +121,7 @@ def test_gaps_of_a_topic_nobody_wants_any_more_come_before_the_answer():
     for seq in range(4):
         backlog.push(message("a", seq), "drop_oldest")
     backlog.push(message("c", 0), "drop_oldest")
-    backlog.forget(lambda topic: "drop_oldest" if topic == "x.c.spikes" else None)
+    backlog.forget(lambda topic: ("drop_oldest", 0) if topic == "x.c.spikes" else None)
     backlog.control(put({"op": "unsub"}))
     backlog.push(message("a", 90), "drop_oldest")
     kept, gap, answer, later = maps(b"".join(backlog.take(10**6)))

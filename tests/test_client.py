@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager, suppress
 
 import pytest
+from feedtools import Log
 from hubtools import tiny
 from wirebytes import PAGE, golden, maps, put
 from wirecases import HELLO
@@ -25,19 +26,21 @@ from spikestream.wire import BYE, error_frame, loss_frame
 
 TOPIC = "main.network.spikes"
 GREETED = HELLO.frame + golden()["sub-answer"]
+RECOVERED = put({"op": "sub", "id": 1, "recovered": True, "first": {}})
 
 
 class Program:
     """A hub in a thread of its own, as a program that publishes has it."""
 
-    def __init__(self, *outputs):
+    def __init__(self, *outputs, **options):
+        self.options = {"epoch": "5eed"} | options
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.hub = self.do(self._start(outputs or (Tcp("127.0.0.1:0"),)))
 
     async def _start(self, outputs):
-        hub = Hub(outputs, epoch="5eed")
+        hub = Hub(outputs, **self.options)
         await hub.start()
         return hub
 
@@ -70,12 +73,14 @@ def program(request, tmp_path):
 
 
 @contextmanager
-def answering(*parts, heard=None):
+def answering(*parts, heard=None, once=False):
     """Yield the URL of one who sends these bytes to the first who connects; None waits until that one has gone."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve():
             connection, _ = server.accept()
+            if once:
+                server.close()
             with connection:
                 for part in parts:
                     if part is not None:
@@ -89,9 +94,9 @@ def answering(*parts, heard=None):
                     while connection.recv(4096):
                         pass
 
+        host, port = server.getsockname()
         thread = threading.Thread(target=serve)
         thread.start()
-        host, port = server.getsockname()
         try:
             yield f"tcp://{host}:{port}"
         finally:
@@ -392,3 +397,130 @@ def test_the_blocking_client_needs_no_asyncio_and_neither_needs_numba():
     code = f"import sys, spikestream.client; sys.exit(' '.join(n for n in {names} if n in sys.modules) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- terms, and after a break
+
+
+class Restarting:
+    """Programs one after another at the same path, whose numbers go on where a log is kept."""
+
+    def __init__(self, path, log=None):
+        self.path, self.log, self.numbers, self.started = path, log, {}, 0
+        self.start()
+
+    def start(self):
+        self.started += 1
+        log, numbers = self.log, self.numbers if self.log else {}
+
+        class Kept(Unix):
+            def send(self, message):
+                if log is not None:
+                    log.append(message)
+                super().send(message)
+
+        epoch = "log" if log is not None else f"run{self.started}"
+        self.program = Program(Kept(str(self.path)), epoch=epoch, past=log, numbers=numbers)
+
+    def restart(self, *meanwhile):
+        self.numbers = self.program.hub.numbers()
+        self.program.close()
+        self.start()
+        self.program.publish(*meanwhile)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_blocking_client_goes_on_after_a_restart(tmp_path, kept):
+    programs = Restarting(tmp_path / "s", Log((TOPIC,), 10**6) if kept else None)
+    programs.program.publish(0, 1)
+    with Client(programs.program.url, reconnect=20) as messages:
+        programs.program.publish(2, 3)
+        assert [next(messages).data["t"][0] for _ in range(2)] == [2, 3]
+        for first in (10, 20):
+            programs.restart(first, first + 1)
+            found = [next(messages) for _ in range(2 if kept else 3)]
+            assert [message.data["t"][0] for message in found if not message.lost] == [first, first + 1]
+            whys = [(message.n, message.data["why"]) for message in found if message.lost]
+            assert whys == ([] if kept else [(0, "reconnect")])
+        count = messages.counts[TOPIC]
+        assert (count.messages, count.missing, count.first) == ((6, 0, 2) if kept else (2, 0, 0))
+        programs.program.publish(30)
+        assert next(messages).data["t"][0] == 30
+    programs.program.close()
+
+
+def test_the_async_client_goes_on_after_a_restart(tmp_path):
+    programs = Restarting(tmp_path / "s", Log((TOPIC,), 10**6))
+
+    async def work():
+        async with asyncio.timeout(20), subscribe(programs.program.url, reconnect=20) as messages:
+            programs.program.publish(2)
+            assert (await anext(messages)).seq == 0
+            await asyncio.to_thread(programs.restart, 3, 4)
+            assert [(await anext(messages)).seq for _ in range(2)] == [1, 2]
+            await asyncio.to_thread(programs.restart, 5)
+            assert (await anext(messages)).seq == 3
+            assert messages.counts[TOPIC].messages == 4
+
+    asyncio.run(work())
+    programs.program.close()
+
+
+@LISTEN
+def test_a_connection_that_breaks_is_made_again_and_what_was_missed_comes(listen, tmp_path, monkeypatch):
+    log = Log((TOPIC,), 100)
+    program = Program(Unix(str(tmp_path / "s")), past=log)
+    program.publish(*range(5))
+    cut = []
+
+    async def cut_once(hub):
+        for connection in tuple(hub.outputs[0]._connections):
+            connection.abort()
+
+    def publish_more():
+        for first in (5, 10):
+            program.do(program.hub.wait_subscribers(1))
+            program.publish(*range(first, first + 5))
+            if not cut:
+                cut.append(True)
+                program.do(cut_once(program.hub))
+        program.do(program.hub.drain())
+        program.close()
+
+    thread = threading.Thread(target=publish_more)
+    thread.start()
+    found = listen(f"unix://{tmp_path / 's'}", since="all", reconnect=1.0)
+    thread.join()
+    assert [message.seq for message in found] == list(range(15))
+
+
+@LISTEN
+def test_who_does_not_come_back_in_time_is_an_end_or_an_error(listen, tmp_path):
+    with answering(GREETED.replace(golden()["sub-answer"], RECOVERED) + numbered(0) + BYE, once=True) as url:
+        assert [message.seq for message in listen(url, reconnect=0.1)] == [0]
+    with (
+        answering(GREETED.replace(golden()["sub-answer"], RECOVERED) + numbered(0), once=True) as url,
+        pytest.raises(ClientError, match="without a bye"),
+    ):
+        listen(url, reconnect=0.1)
+
+
+@LISTEN
+def test_credit_is_given_back_for_what_was_handed_out(listen):
+    program = Program(Tcp("127.0.0.1:0"))
+    program.publish(*range(400))
+    thread = threading.Thread(target=lambda: (program.do(program.hub.wait_subscribers(1)), program.close()))
+    thread.start()
+    found = listen(program.url, since="all", credit=3, policy="disconnect")
+    thread.join()
+    assert [message.seq for message in found][:1] == [0]
+    assert sum(message.n for message in found) == 400
+
+
+def test_rates_and_rows_are_counted_as_asked_for(program):
+    with Client(program.url, max_rate=1, decimate=3) as messages:
+        program.publish(*range(100))
+        program.do(program.hub.aclose())
+        assert [message.lost for message in messages] == [False, True]
+    count = messages.counts[TOPIC]
+    assert (count.messages, count.missing, count.left_out, count.left_out_rows) == (1, 0, 99, 99)

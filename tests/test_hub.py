@@ -21,7 +21,7 @@ from spikestream.outputs.file import File
 from spikestream.outputs.tcp import Tcp
 from spikestream.outputs.unix import Unix
 from spikestream.service.hub import Hub
-from spikestream.wire import ClientSession, Message, Stats, matches
+from spikestream.wire import ClientSession, Message, Stats, Terms, matches
 
 
 def test_one_stalled_of_four_hurts_nobody_and_finds_exact_gaps():
@@ -85,7 +85,7 @@ def test_a_subscriber_that_never_reads_again_is_left_behind_in_bounded_time():
 
 def test_a_publisher_that_never_yields_fills_no_memory():
     async def work():
-        async with serving(Tcp(LOCAL, queue_bytes=64 * KIB)) as hub:
+        async with serving(Tcp(LOCAL, queue_bytes=64 * KIB), ring_bytes=512 * KIB) as hub:
             stalled = await Raw(hub.outputs[0].url, small=True).subscribe("*")
             tracemalloc.start()
             try:
@@ -297,7 +297,7 @@ def test_a_slow_subscriber_may_change_its_mind_and_the_numbers_still_add_up():
             for i in range(30):
                 hub.publish(TOPIC, events((count + i) * 1_000))
             session.unsubscribe(1)
-            session.subscribe(["main.>"], "latest")
+            session.subscribe(["main.>"], Terms("latest"))
             await raw.send_bytes(session.to_send())
             while hub.ledger().subscribers[0].flows[TOPIC].held.messages:
                 await turns(2)
@@ -471,13 +471,15 @@ class CountingStats(UserDict):
         return super().__iter__()
 
 
-def test_a_message_is_encoded_once_and_only_if_somebody_wants_it():
+@pytest.mark.parametrize("ring_bytes", [0, KIB])
+def test_a_message_is_encoded_once_and_only_if_somebody_wants_it_or_it_is_kept(ring_bytes):
     async def work():
-        async with serving(Tcp(LOCAL), Tcp(LOCAL)) as hub:
+        async with serving(Tcp(LOCAL), Tcp(LOCAL), ring_bytes=ring_bytes) as hub:
             CountingStats.looks = 0
             raws = [await Raw(output.url).subscribe("left.>") for output in hub.outputs for _ in range(2)]
             hub.publish("main.engine.stats", Stats(0, 1, CountingStats(a=1)))
-            assert CountingStats.looks == 0
+            assert CountingStats.looks == (1 if ring_bytes else 0)
+            CountingStats.looks = 0
             hub.publish("left.engine.stats", Stats(0, 1, CountingStats(a=1)))
             assert [(await raw.read())["d"] for raw in raws] == [{"a": 1}] * 4
             assert CountingStats.looks == 1

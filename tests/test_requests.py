@@ -85,7 +85,7 @@ def test_what_is_left_out_has_its_default():
         ({"d": ["label", "a"]}, "value"),
         ({"d": {"label": "x" * 1_025}}, "frame"),
         ({"d": {"label": b"x"}}, "frame"),
-        ({"d": {f"k{i}": 0 for i in range(17)}}, "frame"),
+        ({"d": {f"k{i}": 0 for i in range(257)}}, "frame"),
         ({"d": {1: 0}}, "frame"),
         ({"label": "a"}, "key"),
     ],

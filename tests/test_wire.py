@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -16,6 +17,7 @@ from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Label, 
 from spikestream.errors import ClientError, SpikestreamError
 from spikestream.wire import (
     BYE,
+    Ack,
     Bye,
     ClientSession,
     Gap,
@@ -23,8 +25,13 @@ from spikestream.wire import (
     Ping,
     ServerSession,
     Stats,
+    Stored,
     Sub,
+    Subscribed,
+    Terms,
+    Thinner,
     Unsub,
+    Weights,
     Welcome,
     error_frame,
     is_pattern,
@@ -33,14 +40,19 @@ from spikestream.wire import (
     loss_frame,
     matches,
     outgoing,
+    ping_frame,
 )
+
+TERMS = Terms("latest", {"epoch": "7f3a", "seq": {"main.network.spikes": 17}}, 3, 30, 1_000_000, 4)
 
 
 def test_the_specification_shows_every_message():
     assert set(golden()) == {
         *DATA,
         *("hello", "client-hello", "sub", "sub-answer", "unsub", "ping", "pong", "bye", "error", "gap-slow"),
-        *("req", "rep", "rep-refused"),
+        *("req", "rep", "rep-refused", "token-hello"),
+        *("sub-terms", "sub-answer-since", "ack", "ping-server", "events-decimated", "gap-rate", "gap-log"),
+        *("ws-client-hello", "ws-spikes", "ws-events", "ws-bye"),  # test_websocket.py
     }
 
 
@@ -54,14 +66,21 @@ def test_the_server_says_the_bytes_of_the_specification():
     assert Ping(1_000).pong(NOW) == golden()["pong"]
     assert error_frame("slow", "too slow") == golden()["error"]
     assert loss_frame("main.filter.events", 5, 11, 6_000) == golden()["gap-slow"]
+    assert loss_frame("main.filter.events", 11, 20, 9_000, "rate") == golden()["gap-rate"]
+    assert loss_frame("main.filter.events", 0, 1_000, None, "log") == golden()["gap-log"]
+    assert ping_frame(NOW) == golden()["ping-server"]
     assert golden()["bye"] == BYE
     session, _ = served({"op": "sub", "id": 1, "topics": ["*"]})
     assert session.to_send() == golden()["sub-answer"]
+    session.subscribed(2, recovered=True, first={"main.network.spikes": 17})
+    assert session.to_send() == golden()["sub-answer-since"]
+    thinner, event = Thinner(Terms(decimate=2)), Stored("main.filter.events", 3, NOW + 1, 2, golden()["events"])
+    assert thinner(event) == (1, golden()["events-decimated"])
 
 
 def test_the_client_says_the_bytes_of_the_specification():
     session = ClientSession("viewer")
-    session.subscribe(["main.*.spikes"], "latest")
+    session.subscribe(["main.*.spikes"], Terms("latest"))
     session.unsubscribe(1)
     session.ping(1_000)
     session.bye()
@@ -70,14 +89,28 @@ def test_the_client_says_the_bytes_of_the_specification():
     page = golden()
     assert session.to_send() == b"".join(page[name] for name in ("client-hello", "sub", "unsub", "ping", "bye"))
     assert session.to_send() == b""
+    session.subscribe(["main.>"], TERMS)
+    session.interest.remove(1)
+    session.acknowledge("main.network.spikes", 3)
+    assert session.to_send() == page["sub-terms"] + page["ack"]
+
+
+def test_a_token_has_the_bytes_of_the_specification():
+    client = ClientSession("viewer", token="0123456789abcdef")
+    list(client.receive(replace(HELLO, caps=(*HELLO.caps, "token")).frame))
+    assert client.to_send() == golden()["token-hello"]
+    server = ServerSession(token="0123456789abcdef")
+    assert list(server.receive(golden()["token-hello"])) == [Welcome("viewer")]
 
 
 def test_a_server_understands_the_bytes_of_the_specification():
     page, session = golden(), ServerSession()
     events = list(session.receive(b"".join(page[name] for name in ("client-hello", "sub", "ping", "unsub", "bye"))))
     topics = ("main.*.spikes",)
-    assert events == [Welcome("viewer"), Sub(1, topics, "latest"), Ping(1_000), Unsub(1), Bye()]
+    assert events == [Welcome("viewer"), Sub(1, topics, Terms("latest")), Ping(1_000), Unsub(1), Bye()]
     assert maps(session.to_send()) == [{"op": "sub", "id": 1}, {"op": "unsub", "id": 1}, {}]
+    _, events = served(*maps(page["sub-terms"] + page["ack"]))
+    assert events == [Sub(2, ("main.>",), TERMS), Ack(2, 3)]
 
 
 def test_a_client_understands_the_bytes_of_the_specification():
@@ -95,6 +128,32 @@ def test_a_client_understands_the_bytes_of_the_specification():
     assert decisions.data == DECISIONS.rows
     (stats,) = session.receive(page["stats"])
     assert stats.data == {"in": 1_000}
+    (weights,) = session.receive(page["weights"])
+    assert (weights.n, weights.data["layer"], weights.data["rev"]) == (2, "hidden", 3)
+    assert (weights.data["values"].dtype, weights.data["values"].tolist()) == (np.float32, [[0.5], [-1.0]])
+    assert list(session.receive(page["ping-server"])) == []
+
+
+def test_a_client_understands_what_the_terms_bring():
+    page, session = golden(), subscriber()
+    session.subscribe(["*"], TERMS)
+    assert list(session.receive(page["sub-answer-since"])) == [Subscribed(2, True, {"main.network.spikes": 17})]
+    (decimated,) = session.receive(page["events-decimated"])
+    assert (decimated.n, decimated.of, decimated.data.tolist()) == (1, 2, [(10_000, 1, 2, True)])
+    other = subscriber()
+    rate, log = [*other.receive(page["gap-rate"]), *subscriber().receive(page["gap-log"])]
+    assert rate.data == {"from": 11, "to": 20, "rows": 9_000, "why": "rate"}
+    assert (log.n, log.data) == (1_000, {"from": 0, "to": 1_000, "rows": None, "why": "log"})
+    count = other.counts["main.filter.events"]
+    assert (count.left_out, count.left_out_rows, count.missing, count.next) == (9, 9_000, 0, 20)
+
+
+def test_weights_that_no_frame_can_hold_are_left_out_and_counted():
+    large = Weights(0, 1, "hidden", 0, np.zeros((5, 1_000), np.float32))
+    ((piece, left_out),) = outgoing.pieces(large, ever=10_000)
+    assert (piece.values.shape, left_out) == ((0,), 5_000)
+    ((piece, left_out),) = outgoing.pieces(large, max_frame=10_000)
+    assert (piece, left_out) == (large, 0)
 
 
 def test_batches_come_out_as_they_went_in():
@@ -300,8 +359,8 @@ def test_what_is_no_topic(text):
 
 def test_the_oldest_subscription_decides_on_the_policy():
     interest = Interest()
-    interest.add(7, ("main.*.spikes",), "latest")
-    interest.add(3, ("main.>",), "block")
+    interest.add(7, ("main.*.spikes",), Terms("latest"))
+    interest.add(3, ("main.>",), Terms("block"))
     assert [interest.policy(f"main.x.{kind}") for kind in ("spikes", "events")] == ["latest", "block"]
     assert interest.policy("left.x.spikes") is None
     assert interest.blocks

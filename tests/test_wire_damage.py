@@ -31,6 +31,7 @@ HOSTILE = {
     "bad utf-8": b"\x81\xa2op\xa2\xff\xfe",
     "a timestamp": b"\x81\xa2op\xd6\xff\x00\x00\x00\x00",
     "an ext": b"\x81\xa2op\xc7\x01\x05\x00",
+    "an empty ext": b"\x81\xa2op\xc7\x00\x05",
     "number as key": b"\x81\x01\x02",
     "map as key": b"\x81\x80\x02",
     "array as key": b"\x81\x90\x02",
@@ -70,8 +71,9 @@ def test_a_frame_of_many_small_containers_costs_a_bounded_amount_of_memory():
     assert peak < 100 * MAX_CONTAINERS
 
 
-REQUESTS = ("client-hello", "sub", "req", "ping", "unsub", "bye")
-ANSWERS = ("hello", "sub-answer", *DATA, "gap-slow", "rep", "pong", "error")
+REQUESTS = ("client-hello", "sub", "sub-terms", "ack", "req", "ping", "unsub", "bye")
+TERMS = ("events-decimated", "gap-rate", "gap-log")
+ANSWERS = ("hello", "sub-answer", "sub-answer-since", *DATA, *TERMS, "gap-slow", "rep", "pong", "ping-server", "error")
 
 
 def reframed(names, n, seed):
@@ -113,7 +115,7 @@ def test_ten_thousand_damaged_requests_are_understood_or_refused():
 
 
 def test_damage_inside_a_request_is_understood_or_refused():
-    cases = enumerate(reframed(REQUESTS[1:5], 8_000, seed=9))
+    cases = enumerate(reframed(REQUESTS[1:7], 8_000, seed=9))
     understood = sum(asked(served()[0], data, case) for case, data in cases)
     assert 0 < understood < 8_000
 
@@ -130,13 +132,14 @@ def test_ten_thousand_damaged_answers_are_understood_or_refused():
 
 
 def test_damage_inside_a_message_is_understood_or_refused():
-    cases = enumerate(reframed((*DATA, "gap-slow"), 10_000, seed=10))
+    cases = enumerate(reframed((*DATA, *TERMS, "gap-slow"), 10_000, seed=10))
     understood = sum(got(subscriber(), data, case) for case, data in cases)
     assert 0 < understood < 10_000
 
 
 SPIKE_MAP, EVENT_MAP, ANSWER_MAP = (maps(golden()[name])[0] for name in ("spikes", "events", "decisions"))
 ROW = ANSWER_MAP["d"][0]
+WEIGHTS = maps(golden()["weights"])[0]
 UNLAWFUL = [
     EVENT_MAP | {"n": 3},
     EVENT_MAP | {"d": EVENT_MAP["d"][:-1]},
@@ -173,6 +176,15 @@ UNLAWFUL = [
     maps(golden()["gap-slow"])[0] | {"to": 5, "n": 0},
     maps(golden()["gap-slow"])[0] | {"to": 4, "n": -1},
     maps(golden()["gap-slow"])[0] | {"rows": "many"},
+    maps(golden()["events-decimated"])[0] | {"of": 0},
+    WEIGHTS | {"n": 3},
+    WEIGHTS | {"shape": [2, 2]},
+    WEIGHTS | {"shape": [-2, -1]},
+    WEIGHTS | {"shape": [1] * 9},
+    WEIGHTS | {"shape": 2},
+    WEIGHTS | {"dtype": "object"},
+    WEIGHTS | {"layer": None},
+    WEIGHTS | {"rev": -1},
 ]
 
 

@@ -25,6 +25,7 @@ from spikestream.wire import (
     Pong,
     ServerSession,
     Sub,
+    Terms,
     Unsub,
     Unsubscribed,
     Welcome,
@@ -60,7 +61,7 @@ def client(stream, rng):
     events = [event for part in parts for event in session.receive(part)]
     assert session.ended
     shown = [
-        (e.topic, e.seq, e.n, np.asarray(e.data).tobytes() if e.kind in ("events", "spikes", "sound") else e.data)
+        (e.topic, e.seq, e.n, np.asarray(e.data).tobytes() if e.kind in ("events", "spikes", "sound") else repr(e.data))
         if isinstance(e, Message)
         else e
         for e in events
@@ -79,7 +80,24 @@ WRONG = [
     ("value", [{"op": "hello"}]),
     ("value", [{"op": "hello", "v": [1], "client": 5}]),
     ("key", [HELLO_CLIENT | {"colour": "red"}]),
-    ("key", [HELLO_CLIENT, SUB | {"since": 5}]),
+    ("key", [HELLO_CLIENT, SUB | {"colour": 5}]),
+    ("value", [HELLO_CLIENT, SUB | {"since": 5}]),
+    ("value", [HELLO_CLIENT, SUB | {"since": None}]),
+    ("value", [HELLO_CLIENT, SUB | {"since": "yesterday"}]),
+    ("value", [HELLO_CLIENT, SUB | {"since": {"t_ns": -1}}]),
+    ("value", [HELLO_CLIENT, SUB | {"since": {"epoch": "5eed"}}]),
+    ("value", [HELLO_CLIENT, SUB | {"since": {"epoch": "5eed", "seq": {"no topic": 1}}}]),
+    ("value", [HELLO_CLIENT, SUB | {"since": {"epoch": "5eed", "seq": 2**63}}]),
+    ("value", [HELLO_CLIENT, SUB | {"since": {"epoch": 5, "seq": 1}}]),
+    ("value", [HELLO_CLIENT, SUB | {"credit": -1}]),
+    ("value", [HELLO_CLIENT, SUB | {"credit": 2**20 + 1}]),
+    ("value", [HELLO_CLIENT, SUB | {"credit": True}]),
+    ("value", [HELLO_CLIENT, SUB | {"max_rate": float("nan")}]),
+    ("value", [HELLO_CLIENT, SUB | {"max_rate": 1e-9}]),
+    ("value", [HELLO_CLIENT, SUB | {"max_bytes": 0.5}]),
+    ("value", [HELLO_CLIENT, SUB | {"decimate": 0}]),
+    ("value", [HELLO_CLIENT, SUB | {"credit": 3}, {"op": "ack", "id": 1, "n": 0}]),
+    ("id", [HELLO_CLIENT, SUB, {"op": "ack", "id": 1, "n": 1}]),
     ("op", [HELLO_CLIENT, {"op": "get"}]),
     ("op", [HELLO_CLIENT, {"op": ["sub"]}]),
     ("op", [HELLO_CLIENT, {"k": "events"}]),
@@ -129,11 +147,11 @@ def test_pings_are_answered_with_what_they_sent():
 def test_what_a_newer_server_adds_is_ignored_and_still_counted():
     session = subscriber()
     (known,) = maps(golden()["spikes"])
-    weights = known | {"k": "weights", "c": "main.network.weights", "d": [1, 2]}
-    assert list(session.receive(put({"op": "news", "x": 1}) + put(weights))) == []
+    smells = known | {"k": "smells", "c": "main.nose.smells", "d": [1, 2]}
+    assert list(session.receive(put({"op": "news", "x": 1}) + put(smells))) == []
     (message,) = session.receive(put(known | {"layer": 2}))
     assert message.data.tolist() == [(1_999, 70_000)]
-    assert session.counts["main.network.weights"].messages == 1
+    assert session.counts["main.nose.smells"].messages == 1
 
 
 def number(seq):
@@ -196,7 +214,7 @@ def test_a_wrong_pattern_is_refused_before_it_is_sent(topics):
 
 def test_a_wrong_policy_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'drop_oldest'"):
-        ClientSession().subscribe(["*"], "drop-oldest")
+        ClientSession().subscribe(["*"], Terms("drop-oldest"))
 
 
 @pytest.mark.parametrize(

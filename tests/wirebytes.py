@@ -50,7 +50,7 @@ def span(messages: list[dict[str, Any]]) -> dict[str, tuple[int, int, int, int]]
         assert number == due, f"{message['c']}: {number} where {due} is due"
         if lost:
             assert message["to"] - message["from"] == message["n"] > 0
-            topics[message["c"]] = first, message["to"], got, gone + message["rows"]
+            topics[message["c"]] = first, message["to"], got, gone + message.get("rows", 0)
         else:
             topics[message["c"]] = first, due + 1, got + message["n"], gone
     return topics
@@ -76,11 +76,13 @@ class Raw:
         await asyncio.get_running_loop().sock_connect(self.socket, address)
         return self
 
-    async def subscribe(self, *topics: str, policy: str = "drop_oldest") -> Self:
+    async def subscribe(self, *topics: str, policy: str = "drop_oldest", **terms: Any) -> Self:
         await self.connect()
         assert (await self.read())["op"] == "hello"
-        await self.send({"op": "hello", "v": [1]}, {"op": "sub", "id": 1, "topics": list(topics), "policy": policy})
-        assert await self.read() == {"op": "sub", "id": 1}
+        asked = {"op": "sub", "id": 1, "topics": list(topics), "policy": policy} | terms
+        await self.send({"op": "hello", "v": [1]}, asked)
+        self.answer = await self.read()
+        assert (self.answer["op"], self.answer["id"]) == ("sub", 1)
         return self
 
     async def send(self, *messages: dict[str, Any]) -> None:
@@ -99,7 +101,12 @@ class Raw:
         return bool(data)
 
     async def read(self) -> dict[str, Any]:
-        """Return the next message; the empty map is a bye."""
+        """Return the next message that is not a server's ping; the empty map is a bye."""
+        while (message := await self._next()).get("op") == "ping":
+            pass
+        return message
+
+    async def _next(self) -> dict[str, Any]:
         while len(self.buffer) < 4 or len(self.buffer) < 4 + struct.unpack_from("<I", self.buffer)[0]:
             assert await self._fill(), "the connection ended"
         end = 4 + struct.unpack_from("<I", self.buffer)[0]
@@ -114,7 +121,7 @@ class Raw:
             parts.append(self.buffer)
             self.buffer = b""
         self.socket.close()
-        return maps(b"".join(parts))
+        return [message for message in maps(b"".join(parts)) if message.get("op") != "ping"]
 
     async def read_what_came(self) -> list[dict[str, Any]]:
         """Return the whole messages of a connection that broke."""

@@ -17,12 +17,13 @@ from spikestream.wire import (
     ServerSession,
     Stats,
     Subscribed,
+    Weights,
     Welcome,
     kind_of,
 )
 
 NOW = 1_700_000_000_000_000_000
-HELLO = Hello("spikestream/0.1.0", "7f3a", NOW, caps=(*POLICIES, "teach"))
+HELLO = Hello("spikestream/0.1.0", "7f3a", NOW, caps=(*POLICIES, "since", "credit", "rate", "decimate", "teach"))
 EVENTS = Events(10_000, 20_000, np.array([(10_000, 1, 2, True), (19_999, 345, 259, False)], EVENT), (346, 260))
 SPIKES = Spikes(1_000, 2_000, np.array([1_999]), np.array([70_000], np.int32))
 DECISIONS = Decisions(
@@ -37,6 +38,12 @@ DATA = {
     "decisions": ("main.readout.decisions", 1, NOW + 4, DECISIONS),
     "stats": ("main.engine.stats", 0, NOW + 5, Stats(0, 40_000, {"in": 1_000})),
     "sound": ("record.sensor.sound", 0, NOW + 7, Sound(0, 125, np.array([[0.5], [-1.0]], np.float32))),
+    "weights": (
+        "main.network.weights",
+        0,
+        NOW + 8,
+        Weights(0, 40_000, "hidden", 3, np.array([[0.5], [-1.0]], np.float32)),
+    ),
     "gap-sensor": ("main.sensor.gap", 0, NOW + 6, Gap(40_000, 50_000)),
 }
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from spikestream.client.places import connect, silent, target_of, unanswered, unreachable
+from spikestream.client.places import connect, silent, unanswered, unreachable
+from spikestream.client.shell import FIRST_PAUSE_S, LONGEST_PAUSE_S, Shell
+from spikestream.client.verbs import Verbs
 from spikestream.errors import ClientError
-from spikestream.wire import DEFAULT_FOR_US, ClientSession, Count, Hello, Lesson, Message, Reply, Subscribed, Taught
+from spikestream.wire import DEFAULT_FOR_US, Lesson, Message, Since, Taught, Terms
 from spikestream.wire import taught as taught_by
 
 if TYPE_CHECKING:
@@ -23,110 +24,75 @@ ANSWER_S = 10.0
 """A server answers a request in a few seconds, if only to say that it has not been fulfilled yet."""
 
 
-def subscribe(url: str, topics: Sequence[str] = ("*",), *, policy: str = "drop_oldest", name: str = "") -> Subscription:
+def subscribe(
+    url: str,
+    topics: Sequence[str] = ("*",),
+    *,
+    policy: str = "drop_oldest",
+    since: Since = None,
+    credit: int = 0,
+    max_rate: float = 0,
+    max_bytes: int = 0,
+    decimate: int = 1,
+    reconnect: bool | float = False,
+    name: str = "",
+    token_file: str = "",
+    ca: str = "",
+) -> Subscription:
     """Return an async iterator of `Message` from ``tcp://HOST:PORT`` or ``unix:///PATH``; the server's bye ends it.
+
+    ``ws://`` is a WebSocket; ``tcps://`` and ``wss://`` are encrypted, and trusted by the certificates in ``ca``, or by
+    this machine's. A server that wants a token gets that of the file ``token_file``, or of SPIKESTREAM_TOKEN_FILE.
 
     ``async with subscribe(url) as messages`` has subscribed once its block begins, and closes at its end; a bare
     ``async for`` subscribes with its first step. ``policy`` is what happens where this end is too slow: drop_oldest,
-    latest (the newest of each topic), disconnect, or block (the publisher waits). Raises `ConfigError` for a wrong
-    argument, `ClientError` where the other end is missing, is something else, or breaks the rules. No topics at all
-    are for who only wants to `teach`.
+    latest (the newest of each topic), disconnect, or block (the publisher waits). ``since`` is where to begin: "now",
+    "all" that is kept, {"t_ns": unix ns}, or {"epoch": text, "seq": number, or topics to numbers}. No more than
+    ``credit`` messages are under way that were not handed out. Of each topic at most ``max_rate`` messages a second
+    come, of all together at most ``max_bytes`` a second, and every ``decimate``-th row of events and spikes.
+    ``reconnect`` is for how many seconds to try again where the connection ends (True: 60), and then to go on with the
+    number that was due; what cannot be had any more is a gap, for "log" or "reconnect".
+
+    Raises `ConfigError` for a wrong argument, `ClientError` where the other end is missing, is something else, or
+    breaks the rules. No topics at all are for who only wants to `teach`.
     """
-    return Subscription(url, topics, policy=policy, name=name)
+    terms = Terms(policy, since, credit, max_rate, max_bytes, decimate)
+    return Subscription(url, topics, terms, reconnect, name, token_file, ca)
 
 
-class _Shell:
-    """What both clients share: the session, and what it has received and not yet handed out."""
-
-    def __init__(self, url: str, topics: Sequence[str], policy: str, name: str) -> None:
-        self.url = url
-        self._target = target_of(url)
-        self._session = ClientSession(name)
-        self._subscribed = not isinstance(topics, str) and not topics
-        if not self._subscribed:
-            self._session.subscribe([topics] if isinstance(topics, str) else topics, policy)
-        self._received: deque[Message] = deque()
-        self._replies: dict[int, Reply | None] = {}
-        """What came of what was asked and not yet told to who asked; None for nothing so far."""
-        self._error: ClientError | None = None
-
-    @property
-    def hello(self) -> Hello | None:
-        """Return the server's greeting, None before it came."""
-        return self._session.hello
-
-    @property
-    def counts(self) -> dict[str, Count]:
-        """Return what arrived by topic: messages, rows, gaps, and the messages these stand for."""
-        return self._session.counts
-
-    @property
-    def _waits(self) -> bool:
-        ready = self._subscribed and self._session.hello is not None
-        return not (ready or self._session.ended or self._error)
-
-    def _take(self, data: bytes) -> bytes:
-        """Take what the socket gave, and return what it is to send; an error waits for its turn among the messages."""
-        try:
-            for event in self._session.receive(data):
-                if isinstance(event, Message):
-                    self._received.append(event)
-                elif isinstance(event, Subscribed):
-                    self._subscribed = True
-                elif isinstance(event, Reply) and event.id in self._replies:
-                    self._replies[event.id] = event
-        except ClientError as error:
-            self._error = error
-        return self._session.to_send()
-
-    def _refused(self) -> None:
-        if self._error is not None and (not self._subscribed or self._session.hello is None):
-            raise self._error
-
-    def _ask(self, lesson: Lesson) -> int:
-        """Make the request of a lesson and return its number."""
-        if self._session.ended:
-            raise ClientError("the connection is closed", remedy="connect again")
-        number = self._session.request("teach", lesson.fields())
-        self._replies[number] = None
-        return number
-
-    def _pending(self, number: int) -> bool:
-        """Return whether the answer to a request may still come; raises what ended the connection before it came."""
-        if self._replies[number] is not None:
-            return False
-        if self._error is not None:
-            raise self._error
-        if self._session.ended:
-            raise ClientError("the server said bye before it answered", remedy="connect again")
-        return True
-
-    def _told(self, number: int) -> Taught:
-        return taught_by(self._replies[number].value())  # type: ignore[union-attr]  # it is not pending any more
-
-    def _next(self) -> Message | None:
-        if self._received:
-            return self._received.popleft()
-        if self._error is not None:
-            raise self._error
-        return None
-
-
-class Client(_Shell):
+class Client(Shell, Verbs[Mapping[str, Any]]):
     """Blocking iterator of `Message`, and a context manager that closes; arguments and errors as of `subscribe`.
 
     It has subscribed once it is built. Nothing is read in the background: who does not iterate is a slow subscriber.
     """
 
     def __init__(
-        self, url: str, topics: Sequence[str] = ("*",), *, policy: str = "drop_oldest", name: str = ""
+        self,
+        url: str,
+        topics: Sequence[str] = ("*",),
+        *,
+        policy: str = "drop_oldest",
+        since: Since = None,
+        credit: int = 0,
+        max_rate: float = 0,
+        max_bytes: int = 0,
+        decimate: int = 1,
+        reconnect: bool | float = False,
+        name: str = "",
+        token_file: str = "",
+        ca: str = "",
     ) -> None:
-        super().__init__(url, topics, policy, name)
-        self._socket = connect(self._target, url, HANDSHAKE_S)
+        terms = Terms(policy, since, credit, max_rate, max_bytes, decimate)
+        super().__init__(url, topics, terms, reconnect, name, token_file, ca)
+        self._open()
+
+    def _open(self) -> None:
+        self._socket = connect(self._place, HANDSHAKE_S, self._tls)
         try:
             self._socket.settimeout(HANDSHAKE_S)
+            self._socket.sendall(self._line.first())
             while self._waits:
-                self._pull(silent(url, HANDSHAKE_S))
+                self._pull(silent(self.url, HANDSHAKE_S))
             self._refused()
             self._socket.settimeout(None)
         except BaseException:
@@ -143,11 +109,46 @@ class Client(_Shell):
         return self
 
     def __next__(self) -> Message:
-        while (message := self._next()) is None:
-            if self._session.ended:
+        while True:
+            cause: ClientError | None = None
+            try:
+                self._send(self._give_back())
+                while (message := self._next()) is None and not self._session.ended:
+                    self._pull()
+                if message is not None:
+                    return message
+            except ClientError as error:
+                cause = error
+            if not self._again(cause):
+                self.close()
+                if cause is not None:
+                    raise cause
                 raise StopIteration
-            self._pull()
-        return message
+
+    def _again(self, cause: ClientError | None) -> bool:
+        """Connect again where that is wanted, and return whether there is a new session."""
+        pause_s, until = FIRST_PAUSE_S, time.monotonic() + self._patience_s
+        while self._patient(cause):
+            self._socket.close()
+            try:
+                self._resume()
+                self._open()
+            except ClientError:
+                if time.monotonic() + pause_s > until:
+                    self._patience_s = 0.0
+                    return False
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                return True
+        return False
+
+    def _send(self, data: bytes) -> None:
+        try:
+            if data:
+                self._socket.sendall(data)
+        except OSError as error:
+            raise self._breaks(error) from error
 
     def teach(
         self,
@@ -163,17 +164,21 @@ class Client(_Shell):
         Returns what was learned by it. Messages that come before the answer wait for their turn. Raises `Refusal`, a
         `ClientError`, where nothing can be taught.
         """
-        number = self._ask(Lesson(label, for_us, reward, pipeline, window))
+        return taught_by(self.request("teach", **Lesson(label, for_us, reward, pipeline, window).fields()))
+
+    def request(self, do: str, /, **fields: Any) -> Mapping[str, Any]:
+        """Ask for something (docs/control.md) and return the answer; raises `Refusal`, a `ClientError`."""
+        number = self._ask(do, fields)
         until = time.monotonic() + ANSWER_S
         try:
             self._socket.settimeout(ANSWER_S)
-            self._socket.sendall(self._session.to_send())
+            self._socket.sendall(self._to_send())
             while self._pending(number):
                 self._socket.settimeout(max(1e-3, until - time.monotonic()))
                 self._pull(unanswered(self.url, ANSWER_S))
             return self._told(number)
         except OSError as error:
-            raise ClientError(f"the connection to {self.url} broke: {error.strerror or error}") from error
+            raise self._breaks(error) from error
         finally:
             del self._replies[number]
             with suppress(OSError):
@@ -187,54 +192,71 @@ class Client(_Shell):
         except OSError as error:
             if late is not None and isinstance(error, TimeoutError):
                 raise late from None
-            raise ClientError(f"the connection to {self.url} broke: {error.strerror or error}") from error
+            raise self._breaks(error) from error
 
     def close(self) -> None:
         """Say bye and close the socket; what was not read is gone."""
+        self._patience_s = 0.0
         self._session.bye()
         with suppress(OSError):  # it has gone already, or hangs: either way we leave
-            self._socket.sendall(self._session.to_send())
+            self._socket.sendall(self._to_send())
         self._session.ended = True
         self._socket.close()
 
 
-class Subscription(_Shell):
+class Subscription(Shell, Verbs[Awaitable[Mapping[str, Any]]]):
     """What `subscribe` returns: an async iterator of `Message`, and an async context manager."""
 
     _writer: asyncio.StreamWriter | None = None
 
-    def __init__(self, url: str, topics: Sequence[str], *, policy: str, name: str) -> None:
-        super().__init__(url, topics, policy, name)
+    def __init__(
+        self,
+        url: str,
+        topics: Sequence[str],
+        terms: Terms,
+        reconnect: bool | float,
+        name: str,
+        token_file: str,
+        ca: str,
+    ) -> None:
+        super().__init__(url, topics, terms, reconnect, name, token_file, ca)
         self._reader: asyncio.StreamReader
         self._turn: asyncio.Lock
 
     async def __aenter__(self) -> Self:
-        import asyncio
-
         if self._writer is not None or self._session.ended:
             return self
         try:
-            async with asyncio.timeout(HANDSHAKE_S):
-                await self._open()
-        except TimeoutError:
-            await self.aclose()
-            raise silent(self.url, HANDSHAKE_S) from None
+            await self._try()
         except BaseException:
             await self.aclose()
             raise
         return self
+
+    async def _try(self) -> None:
+        import asyncio
+
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                await self._open()
+        except TimeoutError:
+            raise silent(self.url, HANDSHAKE_S) from None
 
     async def _open(self) -> None:
         import asyncio
 
         self._turn = asyncio.Lock()
         try:
-            if isinstance(self._target, str):
-                self._reader, self._writer = await asyncio.open_unix_connection(self._target, limit=READ_BYTES)
+            place = self._place
+            if place.path:
+                self._reader, self._writer = await asyncio.open_unix_connection(place.path, limit=READ_BYTES)
             else:
-                self._reader, self._writer = await asyncio.open_connection(*self._target, limit=READ_BYTES)
-        except OSError as error:
+                self._reader, self._writer = await asyncio.open_connection(
+                    place.host, place.port, limit=READ_BYTES, ssl=self._tls
+                )
+        except (OSError, UnicodeError) as error:
             raise unreachable(self.url, error) from error
+        self._writer.write(self._line.first())
         while self._waits:
             await self._pull()
         self._refused()
@@ -250,16 +272,50 @@ class Subscription(_Shell):
     async def __anext__(self) -> Message:
         if self._writer is None:
             await self.__aenter__()
-        try:
-            while (message := self._next()) is None:
-                if self._session.ended:
-                    await self.aclose()
-                    raise StopAsyncIteration
-                await self._pull(lambda: not (self._received or self._error or self._session.ended))
-        except ClientError:
-            await self.aclose()
-            raise
-        return message
+        while True:
+            cause: ClientError | None = None
+            try:
+                self._send(self._give_back())
+                while (message := self._next()) is None and not self._session.ended:
+                    await self._pull(lambda: not (self._received or self._error or self._session.ended))
+                if message is not None:
+                    return message
+            except ClientError as error:
+                cause = error
+            if not await self._again(cause):
+                await self.aclose()
+                if cause is not None:
+                    raise cause
+                raise StopAsyncIteration
+
+    async def _again(self, cause: ClientError | None) -> bool:
+        """Connect again where that is wanted, and return whether there is a new session."""
+        import asyncio
+
+        pause_s, until = FIRST_PAUSE_S, time.monotonic() + self._patience_s
+        while self._patient(cause):
+            self._drop()
+            try:
+                self._resume()
+                await self._try()
+            except ClientError:
+                if time.monotonic() + pause_s > until:
+                    self._patience_s = 0.0
+                    return False
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                return True
+        return False
+
+    def _send(self, data: bytes) -> None:
+        if data and self._writer is not None and not self._writer.is_closing():
+            self._writer.write(data)
+
+    def _drop(self) -> None:
+        """Let go of a connection without a word."""
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.transport.abort()
 
     async def teach(
         self,
@@ -275,13 +331,17 @@ class Subscription(_Shell):
         Returns what was learned by it. It may be called while another task takes messages. Raises `Refusal`, a
         `ClientError`, where nothing can be taught.
         """
+        return taught_by(await self.request("teach", **Lesson(label, for_us, reward, pipeline, window).fields()))
+
+    async def request(self, do: str, /, **fields: Any) -> Mapping[str, Any]:
+        """Ask for something (docs/control.md) and return the answer; raises `Refusal`, a `ClientError`."""
         import asyncio
 
         await self.__aenter__()
-        number = self._ask(Lesson(label, for_us, reward, pipeline, window))
+        number = self._ask(do, fields)
         assert self._writer is not None
         try:
-            self._writer.write(self._session.to_send())
+            self._writer.write(self._to_send())
             async with asyncio.timeout(ANSWER_S):
                 while self._pending(number):
                     await self._pull(lambda: self._pending(number))
@@ -302,14 +362,15 @@ class Subscription(_Shell):
             if answer:
                 self._writer.write(answer)
         except OSError as error:
-            raise ClientError(f"the connection to {self.url} broke: {error.strerror or error}") from error
+            raise self._breaks(error) from error
 
     async def aclose(self) -> None:
         """Say bye and close the connection; what was not read is gone."""
+        self._patience_s = 0.0
         self._session.bye()
         self._session.ended = True
         if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(self._session.to_send())
+            self._writer.write(self._to_send())
             self._writer.close()
             with suppress(OSError):
                 await self._writer.wait_closed()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from spikestream.errors import ClientError, ConfigError
-from spikestream.outputs.base.listener import HANDSHAKE_S, MAX_CONNECTIONS, QUEUE_BYTES, Listener
+from spikestream.outputs.base.listener import BACKLOG, HANDSHAKE_S, MAX_CONNECTIONS, QUEUE_BYTES, Listener
 
 MODE = 0o600
+PROBE_S = 1.0
+LOCK_TRIES, LOCK_PAUSE_S = 40, 0.025
 
 
 class Unix(Listener):
@@ -33,25 +37,57 @@ class Unix(Listener):
         self._inode = -1
         self.url = f"unix://{location}"
 
-    async def listen(self, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+    async def listen(self) -> Sequence[socket.socket]:
         """Bind and listen; raises `ClientError` where somebody listens there already or the path cannot be had."""
-        _clear(self._path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.bind(os.fspath(self._path))
-            # Nobody can connect before `listen`, so there is no moment at which the mode is wider.
-            self._path.chmod(MODE)
-            self._inode = self._path.stat().st_ino
-            return await asyncio.get_running_loop().create_unix_server(protocol, sock=sock)
+            async with _alone_in(self._path.parent):
+                _clear(self._path)
+                with suppress(OSError):  # Linux makes the file with the mode of the socket: no umask, no moment between
+                    os.fchmod(sock.fileno(), MODE)
+                sock.bind(os.fspath(self._path))
+                if stat.S_IMODE(self._path.lstat().st_mode) != MODE:
+                    self._path.chmod(MODE)  # elsewhere: nobody can connect before `listen`
+                self._inode = self._path.lstat().st_ino
+                sock.listen(BACKLOG)
+                sock.setblocking(False)
         except OSError as error:
             sock.close()
             raise ClientError(f"cannot listen at {self._path}: {error}") from error
+        except BaseException:
+            sock.close()
+            raise
+        return [sock]
 
     async def aclose(self) -> None:
         """Tell every subscriber what it will not get, say bye, stop listening and remove the socket file."""
         await super().aclose()
-        if self._path.exists() and self._path.stat().st_ino == self._inode:
-            self._path.unlink()
+        with suppress(FileNotFoundError):
+            if self._path.lstat().st_ino == self._inode:
+                self._path.unlink()
+
+
+@asynccontextmanager
+async def _alone_in(folder: Path) -> AsyncIterator[None]:
+    """Hold the folder's lock meanwhile: of two that find a socket left behind one must not remove the other's new one.
+
+    The lock is a courtesy among ourselves: where it cannot be had in a second, we go on without it.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        for _ in range(LOCK_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                await asyncio.sleep(LOCK_PAUSE_S)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _clear(path: Path) -> None:
@@ -59,12 +95,15 @@ def _clear(path: Path) -> None:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise ClientError(f"{path} is there, and is no socket", remedy="give another path, or move the file away")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(PROBE_S)
             probe.connect(os.fspath(path))
     except FileNotFoundError:
         return
     except ConnectionRefusedError:
         path.unlink(missing_ok=True)
         return
+    except (TimeoutError, BlockingIOError):
+        pass  # somebody does, and has more visitors than it can greet
     except OSError as error:
         raise ClientError(f"cannot look at {path}: {error.strerror}") from error
     raise ClientError(f"somebody listens at {path} already", remedy="subscribe to it, or give another path")

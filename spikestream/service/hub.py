@@ -10,13 +10,29 @@ from dataclasses import dataclass, field, replace
 
 from spikestream import __version__
 from spikestream.errors import ConfigError, SpikestreamError
-from spikestream.outputs.base import Asked, Output
+from spikestream.outputs.base import Asked, Output, Reaching
 from spikestream.service.desk import Desk
-from spikestream.wire import POLICIES, Delivery, Hello, Outgoing, Payload, Tally, is_topic, kind_of, pieces
+from spikestream.wire import (
+    POLICIES,
+    RING_BYTES,
+    Delivery,
+    Hello,
+    Outgoing,
+    Past,
+    Payload,
+    Ring,
+    Shelf,
+    Tally,
+    is_topic,
+    kind_of,
+    pieces,
+)
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.01
+TERMS = ("since", "credit", "rate", "decimate")
+"""What a subscription may ask for beside its topics and its policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +59,22 @@ class Ledger:
 @dataclass(slots=True)
 class _Topic:
     kind: str
+    first: int = 0
     published: Tally = field(default_factory=Tally)
     left_out: int = 0
+
+    @property
+    def next(self) -> int:
+        return self.first + self.published.messages
 
 
 class Hub:
     """Publishes batches under topics, on all outputs alike; call it from the loop's own thread.
 
     ``epoch`` is another text after every start; ``clock`` says what stream time is, and ``policies`` what subscribers
-    may choose (see `Hello`). ``desk`` is where their requests go.
+    may choose (see `Hello`). ``desk`` is where their requests go. ``past`` is the log of what was published, by earlier
+    runs of the same epoch too, and ``numbers`` the number by topic with which each goes on after them. In memory the
+    newest ``ring_bytes`` of every topic are kept.
     """
 
     def __init__(
@@ -63,6 +86,9 @@ class Hub:
         clock: str = "sensor",
         policies: Sequence[str] = POLICIES,
         desk: Desk | None = None,
+        past: Past | None = None,
+        numbers: Mapping[str, int] | None = None,
+        ring_bytes: int = RING_BYTES,
     ) -> None:
         self.outputs = tuple(outputs)
         self._epoch = epoch
@@ -70,6 +96,11 @@ class Hub:
         self._clock = clock
         self._policies = tuple(policies)
         self._desk = desk
+        # Nobody can ask a file for what is past, and what nobody can ask for is not kept.
+        reaching = any(isinstance(output, Reaching) for output in self.outputs)
+        self._ring = Ring(ring_bytes) if ring_bytes and reaching else None
+        self._past = Shelf([one for one in (self._ring, past) if one is not None])
+        self._numbers = dict(numbers or {})
         self._topics: dict[str, _Topic] = {}
 
     async def start(self) -> None:
@@ -78,6 +109,8 @@ class Hub:
             for output in self.outputs:
                 if self._desk is not None and isinstance(output, Asked):
                     output.ask = self._desk.ask
+                if isinstance(output, Reaching):
+                    output.past, output.numbers = self._past, self.numbers
                 await output.start(self.hello, self.published)
         except BaseException:
             await self.aclose()
@@ -85,8 +118,17 @@ class Hub:
 
     def hello(self) -> Hello:
         """Return the greeting for a subscriber who connects now."""
-        caps = (*self._policies, *(self._desk.does if self._desk is not None else ()))
+        caps = (*self._policies, *TERMS, *(self._desk.does if self._desk is not None else ()))
         return Hello(f"spikestream/{__version__}", self._epoch, self._now_ns(), self._clock, caps)
+
+    @property
+    def epoch(self) -> str:
+        """Return the epoch that its numbers belong to."""
+        return self._epoch
+
+    def numbers(self) -> Mapping[str, int]:
+        """Return the next number of every topic, of those too that were published by earlier runs only."""
+        return self._numbers | {name: topic.next for name, topic in self._topics.items()}
 
     def published(self) -> Mapping[str, Tally]:
         """Return what was published so far by topic."""
@@ -97,8 +139,8 @@ class Hub:
         """Return how many subscribers all outputs have together."""
         return sum(output.subscribers for output in self.outputs)
 
-    def publish(self, topic: str, batch: Payload) -> None:
-        """Number a batch and hand it to every output; never waits.
+    def publish(self, topic: str, batch: Payload, at: tuple[int, ...] = ()) -> None:
+        """Number a batch and hand it to every output; never waits. ``at`` is when it came in and was made, unix ns.
 
         A batch too large for one frame goes out as several messages, cut by time; what no frame can hold is left out,
         counted and told of once. Raises `ConfigError` for a topic that is none or is another kind's, and what an output
@@ -113,8 +155,10 @@ class Hub:
                     "%s: %s rows at %d µs are more than a message can hold", topic, f"{left_out:,}", piece.start
                 )
             known.left_out += left_out
-            message = Outgoing(topic, known.kind, known.published.messages, self._now_ns(), piece)
+            message = Outgoing(topic, known.kind, known.next, self._now_ns(), piece, at=at)
             known.published.add(1, len(piece))
+            if self._ring is not None:
+                self._ring.append(topic, message.seq, message.t_ns, len(piece), message.frame)
             self._send(message)
 
     def _send(self, message: Outgoing) -> None:
@@ -131,7 +175,7 @@ class Hub:
         if not is_topic(topic):
             allowed = "<pipeline>.<stage>.<kind> of letters, digits, - and _"
             raise ConfigError(f"'{topic}' is not a topic", key="topic", value=topic, allowed=allowed)
-        self._topics[topic] = _Topic(topic.rpartition(".")[2])
+        self._topics[topic] = _Topic(topic.rpartition(".")[2], self._numbers.get(topic, 0))
         return self._topics[topic]
 
     @property

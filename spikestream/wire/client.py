@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from spikestream.errors import ClientError, ConfigError, nearest
+from spikestream.errors import ClientError, ConfigError
 from spikestream.wire.frames import (
     BYE,
     FROM_CLIENT,
@@ -19,14 +19,20 @@ from spikestream.wire.frames import (
     unpack,
 )
 from spikestream.wire.incoming import DECODERS, Message, decode
+from spikestream.wire.interest import Interest
 from spikestream.wire.requests import MAX_OPEN, Reply, Request, replied
-from spikestream.wire.server import VERSION, Hello
-from spikestream.wire.topics import POLICIES, Interest, is_pattern
+from spikestream.wire.server import TOKEN, VERSION, Hello
+from spikestream.wire.terms import PLAIN, Terms, terms
+from spikestream.wire.topics import is_pattern, is_topic
 
 
 @dataclass(slots=True)
 class Count:
-    """What arrived of one topic: messages, their rows, gap messages, and the messages these stand for."""
+    """What arrived of one topic: messages, their rows, gap messages, and the messages these stand for.
+
+    ``left_out`` are those that the terms of the subscription leave out, with ``left_out_rows``, those of messages that
+    came with some of their rows only among them.
+    """
 
     messages: int = 0
     rows: int = 0
@@ -34,15 +40,22 @@ class Count:
     missing: int = 0
     missing_rows: int = 0
     first: int = 0
-    """The sequence number the count begins with; messages + missing == next - first."""
+    """The sequence number the count begins with; messages + missing + left_out == next - first."""
     next: int = 0
+    left_out: int = 0
+    left_out_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """The server has taken a subscription: what is published from now on arrives."""
+    """The server has taken a subscription: what is published from now on arrives, or from ``first`` on, by topic.
+
+    Where it asked for a beginning, ``recovered`` says that nothing is missing before these numbers.
+    """
 
     id: int
+    recovered: bool | None = None
+    first: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +76,57 @@ class Pong:
 ClientEvent: TypeAlias = Hello | Subscribed | Unsubscribed | Pong | Reply | Message
 
 
+class Broken(ClientError):
+    """The connection ended without a bye: the next one may go on where it was."""
+
+
 class ClientSession:
     """Bytes of a server in, messages out; `to_send` has what to answer, nothing before the server has greeted.
 
-    Every hole in the numbers of a topic must be named by a gap; one that is not raises `ClientError`.
+    Every hole in the numbers of a topic must be named by a gap; one that is not raises `ClientError`. Where the
+    server's numbers are those of the session ``before``, the counts of that one go on. ``token`` is told only to a
+    server that asks for one.
     """
 
-    def __init__(self, name: str = "") -> None:
+    def __init__(self, name: str = "", before: ClientSession | None = None, token: str = "") -> None:
         self.hello: Hello | None = None
         self.ended = False
         self.interest = Interest()
         self.counts: dict[str, Count] = {}
         self._open: dict[str, Count] = {}
+        self._before = before
         self._name = name
+        self._token = token
         self._reader = FrameReader(MAX_CLIENT_FRAME)
         self._out = bytearray()
         self._ids = 0
         self._asked: set[int] = set()
 
-    def subscribe(self, topics: Sequence[str], policy: str = POLICIES[0]) -> int:
-        """Ask for topics, and return the number of the subscription; raises `ConfigError` for what no server takes."""
+    def subscribe(self, topics: Sequence[str], asked: Terms = PLAIN) -> int:
+        """Ask for topics on some terms, and return the number of the subscription.
+
+        Raises `ConfigError` for what no server takes.
+        """
         wrong = [topic for topic in topics if not is_pattern(topic)]
         if wrong or not topics:
             allowed = "a list of such as main.network.spikes, main.*.spikes, main.> or *"
             raise ConfigError(f"{wrong or topics!r} are not topics", key="topics", value=topics, allowed=allowed)
-        if policy not in POLICIES:
-            close = nearest(str(policy), POLICIES)
-            raise ConfigError(
-                f"unknown policy '{policy}'", key="policy", value=policy, allowed=", ".join(POLICIES), nearest=close
-            )
+        fields = asked.fields()
+        terms(fields)
+        made = frame({"op": "sub", "id": self._ids + 1, "topics": list(topics)} | fields)
+        if len(made) > MAX_CLIENT_FRAME:
+            text = f"what is asked for takes {len(made):,} bytes"
+            raise ConfigError(text, key="topics", allowed=f"{MAX_CLIENT_FRAME:,} bytes")
         self._ids += 1
-        self.interest.add(self._ids, tuple(topics), policy)
-        self._out += frame({"op": "sub", "id": self._ids, "topics": list(topics), "policy": policy})
+        self.interest.add(self._ids, tuple(topics), asked)
+        self._out += made
         return self._ids
+
+    def acknowledge(self, topic: str, n: int = 1) -> None:
+        """Give credit back for so many messages of a topic; of one whose subscription gives none, nothing happens."""
+        number = self.interest.owner(topic)
+        if number is not None and self.interest.terms(number).credit:
+            self._out += frame({"op": "ack", "id": number, "n": n})
 
     def unsubscribe(self, number: int) -> None:
         """Take a subscription back; what was on its way still arrives."""
@@ -125,7 +156,7 @@ class ClientSession:
                 raise ValueError(f"it takes {len(asked):,} bytes")
         except (ValueError, TypeError, OverflowError, ClientError) as error:  # larger than it may be, or no msgpack
             text = f"what belongs to the request cannot be sent: {error}"
-            raise ConfigError(text, key="d", allowed="16 keys, texts of up to 1,024 bytes") from error
+            raise ConfigError(text, key="d", allowed="256 keys, texts of up to 1,024 bytes") from error
         self._out += asked
         self._asked.add(made.id)
         return made.id
@@ -148,7 +179,7 @@ class ClientSession:
         The empty `data` of a closed connection is an error unless the server has said bye.
         """
         if not data and not self.ended:
-            raise ClientError("the server went away without a bye", remedy="connect again; what it sent since is lost")
+            raise Broken("the server went away without a bye", remedy="connect again; what it sent since is lost")
         try:
             for payload in self._reader.feed(data):
                 if self.ended:
@@ -185,14 +216,24 @@ class ClientSession:
             )
         self.hello = _greeting(message)
         self._reader.limit = self.hello.max_frame
-        self._out[:0] = frame({"op": "hello", "v": [VERSION], "client": self._name})
+        before, self._before = self._before, None
+        if before is not None and before.hello is not None and before.hello.epoch == self.hello.epoch:
+            self.counts, self._open = before.counts, before._open
+        self._out[:0] = frame({"op": "hello", "v": [VERSION], "client": self._name} | self._proof(self.hello))
         return self.hello
+
+    def _proof(self, hello: Hello) -> dict[str, str]:
+        if TOKEN not in hello.caps:
+            return {}
+        if not self._token:
+            raise ClientError("the server lets nobody in without a token", remedy=_REMEDIES[TOKEN])
+        return {"token": self._token}
 
     def _reply(self, op: object, message: Mapping[str, Any]) -> ClientEvent | None:
         if op == "pong":
             return Pong(_number(message, "t"), _number(message, "now_ns"))
         if op == "sub":
-            return Subscribed(_number(message, "id"))
+            return self._subscribed(message)
         if op == "rep":
             return self._answer(replied(message))
         if op != "unsub":
@@ -203,6 +244,17 @@ class ClientSession:
         # A topic nobody asks for any more may go on uncounted; asked for again, its count begins anew.
         self._open = {topic: count for topic, count in self._open.items() if self.interest.policy(topic)}
         return Unsubscribed(number)
+
+    def _subscribed(self, message: Mapping[str, Any]) -> Subscribed:
+        number = _number(message, "id")
+        if "recovered" not in message:
+            return Subscribed(number)
+        recovered, first = message["recovered"], message.get("first")
+        if type(recovered) is not bool or type(first) is not dict or not all(map(_counts, first.items())):
+            raise ClientError("the server's answer to a subscription does not say where it begins")
+        # What comes next of a topic that was further already belongs to another count.
+        self._open = {topic: count for topic, count in self._open.items() if count.next <= first.get(topic, count.next)}
+        return Subscribed(number, recovered, first)
 
     def _answer(self, reply: Reply) -> Reply:
         if reply.id not in self._asked:
@@ -227,14 +279,19 @@ class ClientSession:
                 f"{topic} goes on with number {message.seq} where {count.next} is due, and no gap says why",
                 remedy="report it: the server has lost or repeated messages without saying so",
             )
-        if message.lost:
+        if message.lost and message.data["why"] == "rate":
+            count.left_out += message.n
+            count.left_out_rows += message.data["rows"] or 0
+            count.next += message.n
+        elif message.lost:
             count.gaps += 1
             count.missing += message.n
-            count.missing_rows += message.data["rows"]
+            count.missing_rows += message.data["rows"] or 0
             count.next += message.n
         else:
             count.messages += 1
             count.rows += message.n
+            count.left_out_rows += 0 if message.of is None else message.of - message.n
             count.next += 1
 
 
@@ -250,6 +307,7 @@ def _refusal(message: Mapping[str, Any]) -> ClientError:
 _REMEDIES = {
     "full": "end another subscriber first",
     "slow": "read faster, ask for fewer topics, or use policy drop_oldest",
+    "token": "give its token by --token-file FILE, or set SPIKESTREAM_TOKEN_FILE=FILE",
     "version": "use the same release of spikestream on both ends",
 }
 
@@ -269,7 +327,15 @@ def _greeting(message: Mapping[str, Any]) -> Hello:
     max_frame = _number(message, "max_frame")
     if not 0 < max_frame <= MAX_FRAME_EVER:
         raise ClientError(f"the server announces frames of {max_frame:,} bytes; at most {MAX_FRAME_EVER:,} are taken")
-    return Hello(srv, epoch, _number(message, "now_ns"), clock, tuple(map(str, caps)), max_frame)
+    limits = message.get("limits")
+    given = limits if isinstance(limits, dict) else {}
+    known = {key: value for key, value in given.items() if type(value) is int}
+    return Hello(srv, epoch, _number(message, "now_ns"), clock, tuple(map(str, caps)), max_frame, known)
+
+
+def _counts(item: tuple[Any, Any]) -> bool:
+    topic, number = item
+    return is_topic(topic) and type(number) is int and number >= 0
 
 
 def _number(message: Mapping[str, Any], key: str) -> int:

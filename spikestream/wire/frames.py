@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -22,15 +23,20 @@ MAX_CLIENT_FRAME = 64 << 10
 MAX_CONTAINERS = 1 << 16
 """Maps and arrays in one frame: an empty map is 1 byte on the wire and 64 in memory, so bytes alone do not bound it."""
 
-FROM_CLIENT = {"max_array_len": 256, "max_map_len": 16, "max_str_len": 1024, "max_bin_len": 0}
+FROM_CLIENT = {"max_array_len": 256, "max_map_len": 256, "max_str_len": 1024, "max_bin_len": 0}
 FROM_SERVER = {"max_array_len": 1 << 16, "max_map_len": 1 << 16, "max_str_len": 1 << 16, "max_bin_len": MAX_FRAME_EVER}
 
 _Container = TypeVar("_Container")
+_OF_THREAD = threading.local()
 
 
 def frame(message: Mapping[str, Any]) -> bytes:
     """Return the message as one frame, its length in front."""
-    payload: bytes = msgpack.packb(message)
+    # A packer of each thread: one takes a third of the time that making it does.
+    packer = getattr(_OF_THREAD, "packer", None)
+    if packer is None:
+        packer = _OF_THREAD.packer = msgpack.Packer()
+    payload: bytes = packer.pack(message)
     return PREFIX.pack(len(payload)) + payload
 
 
@@ -44,6 +50,7 @@ def unpack(payload: bytes, limits: Mapping[str, int]) -> dict[str, Any]:
             max_ext_len=0,
             object_hook=budget.spend,
             list_hook=budget.spend,
+            ext_hook=_no_ext,
             **limits,
         )
     except ValueError as error:
@@ -51,6 +58,10 @@ def unpack(payload: bytes, limits: Mapping[str, int]) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise ClientError(f"a frame holds {type(message).__name__}, not a map")
     return message
+
+
+def _no_ext(code: int, data: bytes) -> None:
+    raise ValueError(f"an ext type ({code})")  # max_ext_len lets empty ones pass
 
 
 class _Budget:

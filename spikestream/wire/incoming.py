@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from spikestream import batch as flow
 from spikestream.batch import EVENT, SPIKE, Array, Decision, Decisions, Events, Sound, Spikes
 from spikestream.errors import ClientError, SpikestreamError
+from spikestream.wire.outgoing import DTYPES
 
 TIME_LIMIT = 2**62
 """Stream times beyond ± this many µs are refused, so that sums and differences of two fit int64."""
@@ -21,8 +23,10 @@ MOST_CHANNELS = 1_024
 class Message:
     """What a subscriber gets. Arrays are read-only.
 
-    ``data`` is EVENT (n,), SPIKE (n,), float32 (n, channels), a tuple of decisions, or a dict (stats, gap). A message
-    about lost messages (`lost`) has the first lost number as ``seq``, their count as ``n``, and no times: 0.
+    ``data`` is EVENT (n,), SPIKE (n,), float32 (n, channels), a tuple of decisions, or a dict (stats, gap, and weights:
+    layer, rev and the array as values). A message
+    about lost messages (`lost`) has the first lost number as ``seq``, their count as ``n``, and no times: 0. ``of`` is
+    how many rows a message had before it was decimated on request.
     """
 
     kind: str
@@ -34,6 +38,9 @@ class Message:
     n: int
     data: Any
     size: tuple[int, int] | None = None
+    of: int | None = None
+    at: tuple[int, int] | None = None
+    """Of decisions, when the batch they were made in came in, and when the pipeline was through with it, unix ns."""
 
     @property
     def lost(self) -> bool:
@@ -68,14 +75,29 @@ def decode(fields: Mapping[str, Any]) -> Message:
     n = _count(fields, "n")
     content = DECODERS[kind](fields, n) if kind in DECODERS else fields.get("d")
     size = _size(fields) if kind == "events" else None
-    message = Message(kind, topic, _count(fields, "s"), _count(fields, "t"), start, stop, n, content, size)
+    of = _count(fields, "of") if "of" in fields else None
+    if of is not None and of < n:
+        raise ClientError(f"a message has {n} rows of {of}")
+    made = _count(fields, "s"), _count(fields, "t")
+    message = Message(kind, topic, *made, start, stop, n, content, size, of, _made_at(fields))
     if kind in ("events", "spikes"):
         _lawful(message)
     return message
 
 
+def _made_at(fields: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the two times of key ``at``, None where they are not there."""
+    at = fields.get("at")
+    if at is None:
+        return None
+    if type(at) is not list or len(at) != 2 or not all(type(one) is int and 0 <= one < 2**63 for one in at):
+        raise ClientError("'at' is not two times in unix ns")
+    return at[0], at[1]
+
+
 def _lost(topic: str, fields: Mapping[str, Any]) -> Message:
-    start, stop, n, rows = (_count(fields, key) for key in ("from", "to", "n", "rows"))
+    start, stop, n = (_count(fields, key) for key in ("from", "to", "n"))
+    rows = _count(fields, "rows") if "rows" in fields else None
     if stop - start != n or n < 1:
         raise ClientError(f"a gap from {start} to {stop} cannot stand for {n} messages")
     return Message("gap", topic, start, 0, 0, 0, n, {"from": start, "to": stop, "rows": rows, "why": _why(fields)})
@@ -128,13 +150,25 @@ def _decisions(fields: Mapping[str, Any], n: int) -> tuple[Decision, ...]:
 
 def _decision(row: Mapping[str, Any]) -> Decision:
     label, scores = row.get("label"), row.get("scores")
-    if not (label is None or type(label) is str) or type(scores) is not dict:
+    if "label" not in row or not (label is None or type(label) is str) or type(scores) is not dict:
         raise ClientError("a decision needs a label or nil, and a map of scores")
     if not all(type(name) is str for name in scores):
         raise ClientError("a decision's scores are named by texts")
     marks = tuple((name, _number(scores, name)) for name in scores)
     start, stop = _time(row, "start"), _time(row, "stop")
     return Decision(start, stop, label, _number(row, "confidence"), marks, _number(row, "evidence"))
+
+
+def _weights(fields: Mapping[str, Any], n: int) -> dict[str, Any]:
+    shape, dtype, layer = fields.get("shape"), fields.get("dtype"), fields.get("layer")
+    if type(dtype) is not str or dtype not in DTYPES or type(layer) is not str:
+        raise ClientError(f"weights need a text under 'layer' and one of {', '.join(DTYPES)} under 'dtype'")
+    if type(shape) is not list or not 1 <= len(shape) <= 8 or not all(type(s) is int and 0 <= s <= n for s in shape):
+        raise ClientError("the shape of weights is not 1 to 8 sizes")
+    if math.prod(shape) != n:
+        raise ClientError(f"weights of shape {shape} are not {n}")
+    values = _rows(fields, n, DTYPES[dtype]).reshape(shape)
+    return {"layer": layer, "rev": _count(fields, "rev"), "values": values}
 
 
 def _stats(fields: Mapping[str, Any], n: int) -> dict[str, Any]:
@@ -152,6 +186,7 @@ DECODERS: dict[str, Callable[[Mapping[str, Any], int], Any]] = {
     "spikes": _spikes,
     "sound": _sound,
     "decisions": _decisions,
+    "weights": _weights,
     "stats": _stats,
     "gap": _gap,
 }

@@ -7,19 +7,21 @@ n (rows), d (data). Two messages are called gap: time the sensor lost is publish
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from spikestream import batch as flow
-from spikestream.batch import EVENT, SPIKE, Decision, Decisions, Events, Sound, Spikes
+from spikestream.batch import EVENT, SPIKE, Array, Decision, Decisions, Events, Sound, Spikes
 from spikestream.errors import SpikestreamError
 from spikestream.wire.frames import MAX_FRAME, MAX_FRAME_EVER, frame
 
 _HEAD = 1024
 """Bytes of a frame kept free for everything but the rows; a topic has at most 255."""
+DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("float32", "float64", "int8", "int16", "int32", "uint8")}
+"""What weights may be, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,27 @@ class Stats:
         return 0
 
 
-Payload: TypeAlias = Events | Sound | Spikes | Decisions | Stats | Gap
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """What a layer has learned by ``stop`` µs; ``rev`` counts its changes, ``values`` is of one of `DTYPES`."""
+
+    start: int
+    stop: int
+    layer: str
+    rev: int
+    values: Array
+
+    def __len__(self) -> int:
+        return int(self.values.size)
+
+
+Payload: TypeAlias = Events | Sound | Spikes | Decisions | Weights | Stats | Gap
 _KINDS: dict[type, str] = {
     Events: "events",
     Sound: "sound",
     Spikes: "spikes",
     Decisions: "decisions",
+    Weights: "weights",
     Stats: "stats",
     Gap: "gap",
 }
@@ -75,6 +92,8 @@ class Outgoing:
     t_ns: int
     batch: Payload
     _frame: bytes | None = field(default=None, repr=False)
+    at: tuple[int, ...] = ()
+    """When what it was made of came in, and when it was made, unix ns; () where nobody knows."""
 
     @property
     def rows(self) -> int:
@@ -90,24 +109,35 @@ class Outgoing:
 
     def _fields(self) -> dict[str, Any]:
         batch = self.batch
-        head = {"k": self.kind, "c": self.topic, "s": self.seq, "t": self.t_ns}
-        head |= {"t0": int(batch.start), "t1": int(batch.stop), "n": len(batch)}
-        return head | _tail(batch)
+        fields: dict[str, Any] = {"k": self.kind, "c": self.topic, "s": self.seq, "t": self.t_ns}
+        fields["t0"], fields["t1"], fields["n"] = int(batch.start), int(batch.stop), len(batch)
+        fields.update(_TAILS[type(batch)](batch))
+        if self.at:
+            fields["at"] = list(self.at)
+        return fields
 
 
-def _tail(batch: Payload) -> dict[str, Any]:
-    if isinstance(batch, Events):
-        size = {"size": [int(side) for side in batch.size]} if batch.size else {}
-        return {"d": batch.data.astype(EVENT, copy=False).tobytes()} | size
-    if isinstance(batch, Spikes):
-        rows = np.empty(len(batch), SPIKE)
-        rows["t"], rows["axon"] = batch.t, batch.axon
-        return {"d": rows.tobytes()}
-    if isinstance(batch, Sound):
-        return {"d": batch.samples.astype("<f4", copy=False).tobytes(), "channels": batch.samples.shape[1]}
-    if isinstance(batch, Decisions):
-        return {"d": [_row(decision) for decision in batch.rows]}
-    return {"d": dict(batch.values)} if isinstance(batch, Stats) else {"why": batch.why}
+def _events(batch: Events) -> dict[str, Any]:
+    data = batch.data if batch.data.dtype == EVENT else batch.data.astype(EVENT)
+    size = {"size": [int(side) for side in batch.size]} if batch.size else {}
+    return {"d": data.tobytes()} | size
+
+
+def _spikes(batch: Spikes) -> dict[str, Any]:
+    rows = np.empty(len(batch.t), SPIKE)
+    rows["t"], rows["axon"] = batch.t, batch.axon
+    return {"d": rows.tobytes()}
+
+
+def _sound(batch: Sound) -> dict[str, Any]:
+    return {"d": batch.samples.astype("<f4", copy=False).tobytes(), "channels": batch.samples.shape[1]}
+
+
+def _weights(batch: Weights) -> dict[str, Any]:
+    values, dtype = batch.values, batch.values.dtype.name
+    data = np.ascontiguousarray(values, DTYPES[dtype]).tobytes()
+    shape = [int(size) for size in values.shape]
+    return {"d": data, "layer": batch.layer, "shape": shape, "dtype": dtype, "rev": int(batch.rev)}
 
 
 def _row(decision: Decision) -> dict[str, Any]:
@@ -121,17 +151,38 @@ def _row(decision: Decision) -> dict[str, Any]:
     }
 
 
-def loss_frame(topic: str, start: int, stop: int, rows: int, why: str = "slow") -> bytes:
-    """Return the frame that stands for the messages ``[start, stop)`` of a topic, which held so many rows."""
-    return frame({"k": "gap", "c": topic, "from": start, "to": stop, "n": stop - start, "why": why, "rows": rows})
+_TAILS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    Events: _events,
+    Sound: _sound,
+    Spikes: _spikes,
+    Decisions: lambda batch: {"d": [_row(decision) for decision in batch.rows]},
+    Weights: _weights,
+    Stats: lambda batch: {"d": dict(batch.values)},
+    Gap: lambda batch: {"why": batch.why},
+}
+"""What a batch has behind the keys that all have."""
 
 
-def pieces(batch: Payload, max_frame: int = MAX_FRAME, ever: int = MAX_FRAME_EVER) -> Iterator[tuple[Payload, int]]:
-    """Yield the batch in contiguous pieces that each fit a frame, and how many rows had to be left out of each.
+def pieces(batch: Payload, max_frame: int = MAX_FRAME, ever: int = MAX_FRAME_EVER) -> Iterable[tuple[Payload, int]]:
+    """Return the batch in contiguous pieces that each fit a frame, and how many rows had to be left out of each.
 
     Nearly always that is the batch itself, and 0. Rows of one single µs stay together, in a frame of up to ``ever``
     bytes; what does not even fit that is left out.
     """
+    if type(batch) in _FLAT and len(batch) * EVENT.itemsize <= max_frame - _HEAD:
+        return ((batch, 0),)
+    return _pieces(batch, max_frame, ever)
+
+
+_FLAT = (Events, Spikes)
+"""What has rows of a fixed size, those of events being the larger ones."""
+
+
+def _pieces(batch: Payload, max_frame: int, ever: int) -> Iterator[tuple[Payload, int]]:
+    if isinstance(batch, Weights):
+        fits = batch.values.nbytes <= ever - _HEAD
+        yield (batch, 0) if fits else (replace(batch, values=batch.values.ravel()[:0]), len(batch))
+        return
     if isinstance(batch, Sound):
         yield from ((piece, 0) for piece in _pieces_of_sound(batch, max_frame - _HEAD))
         return

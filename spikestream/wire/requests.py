@@ -24,11 +24,12 @@ MOST_FOR_US = 3_600_000_000
 DEFAULT_FOR_US = 3_000_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 TIME_LIMIT = 2**62
-_USAGE = ("key", "value", "pipeline")
+_USAGE = ("key", "value", "pipeline", "folder")
 _REMEDIES = {
     "early": "wait for its first decisions: spikestream subscribe URL --topic decisions",
     "frozen": "run it with --learn, or learn.enabled=true in its configuration",
     "full": "teach a class that it knows",
+    "folder": "set control.folder in the daemon's configuration, and name a file in it",
     "do": "use the same release of spikestream on both ends",
 }
 

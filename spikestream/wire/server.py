@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
-from spikestream.errors import ClientError
+from spikestream.errors import ClientError, ConfigError
 from spikestream.wire.frames import BYE, FROM_CLIENT, MAX_CLIENT_FRAME, MAX_FRAME_EVER, FrameReader, frame, unpack
+from spikestream.wire.interest import Interest
 from spikestream.wire.requests import MAX_OPEN, Reply, Request, is_do
-from spikestream.wire.topics import POLICIES, Interest, is_pattern
+from spikestream.wire.terms import KEYS, Terms, terms
+from spikestream.wire.topics import POLICIES, is_pattern
 
 VERSION = 1
 MAX_SUBS = 64
 """Subscriptions of one connection."""
+MAX_PATTERNS = 256
+"""Topics in all subscriptions of one connection."""
+MAX_FRAMES_S = 200
+"""Frames of one connection that are answered in a second, those that give credit back not counted."""
+LIMITS = {"frame": MAX_CLIENT_FRAME, "subs": MAX_SUBS, "requests": MAX_OPEN, "frames_s": MAX_FRAMES_S}
+"""What a server takes of one client."""
+TOKEN = "token"
+"""In ``caps``: the client's hello has to bring one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +33,8 @@ class Hello:
 
     ``epoch`` is another text after every start: sequence numbers of two epochs have nothing to do with each other.
     ``clock`` says what stream time is: ``sensor`` (the recording's or device's own), ``monotonic`` or ``unix``.
-    ``caps`` are the policies there are to choose from, and what may be requested.
+    ``caps`` are the policies there are to choose from, what else a subscription may ask for, and what may be requested;
+    ``limits`` what the server takes of one client.
     """
 
     srv: str
@@ -31,6 +43,7 @@ class Hello:
     clock: str = "sensor"
     caps: tuple[str, ...] = POLICIES
     max_frame: int = MAX_FRAME_EVER
+    limits: Mapping[str, int] = field(default_factory=lambda: dict(LIMITS))
 
     @property
     def frame(self) -> bytes:
@@ -51,7 +64,12 @@ class Sub:
 
     id: int
     topics: tuple[str, ...]
-    policy: str
+    terms: Terms
+
+    @property
+    def policy(self) -> str:
+        """Return what happens where it does not keep up."""
+        return self.terms.policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +77,14 @@ class Unsub:
     """The client takes a subscription back."""
 
     id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The client has room for ``n`` more messages of a subscription."""
+
+    id: int
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +103,12 @@ class Bye:
     """The client leaves."""
 
 
-ServerEvent: TypeAlias = Welcome | Sub | Unsub | Ping | Request | Bye
+ServerEvent: TypeAlias = Welcome | Sub | Unsub | Ack | Ping | Request | Bye
+
+
+def ping_frame(now_ns: int) -> bytes:
+    """Return the frame that a server sends where there is nothing else to send; nobody has to answer it."""
+    return frame({"op": "ping", "now_ns": now_ns})
 
 
 def error_frame(code: str, what: str) -> bytes:
@@ -88,17 +119,24 @@ def error_frame(code: str, what: str) -> bytes:
 class ServerSession:
     """Bytes of one client in, what it asks for out; `to_send` has the replies. ``caps`` are those of the greeting.
 
-    After a `ClientError` the session is over: send what `to_send` returns, and close.
+    ``changing`` is called before what the client is interested in changes. Where ``token`` is not empty nobody is
+    welcome without it, and ``denied`` tells that somebody came with another. After a `ClientError` the session is over:
+    send what `to_send` returns, and close.
     """
 
-    def __init__(self, caps: Sequence[str] = POLICIES) -> None:
+    def __init__(
+        self, caps: Sequence[str] = POLICIES, changing: Callable[[], None] = lambda: None, token: str = ""
+    ) -> None:
         self.policies = tuple(cap for cap in caps if cap in POLICIES)
         self.interest = Interest()
         self.open: set[int] = set()
         """The requests that have not been answered yet."""
         self.client = ""
+        self._changing = changing
         self.welcomed = False
         self.over = False
+        self.denied = False
+        self._token = token.encode()
         self._reader = FrameReader(MAX_CLIENT_FRAME)
         self._out = bytearray()
 
@@ -129,6 +167,10 @@ class ServerSession:
         if not self.over:
             self._out += reply.frame
 
+    def subscribed(self, number: int, recovered: bool, first: Mapping[str, int]) -> None:
+        """Queue the answer to a subscription that has asked for a beginning."""
+        self._out += frame({"op": "sub", "id": number, "recovered": recovered, "first": dict(first)})
+
     def fail(self, code: str, what: str) -> ClientError:
         """End the session: queue the error frame for the client and return the error."""
         self.over = True
@@ -157,30 +199,60 @@ class ServerSession:
             raise _Refused("value", "hello needs a list of versions 'v', and a text 'client' if any")
         if VERSION not in versions:
             raise _Refused("version", f"this server speaks version {VERSION}, the client {versions}")
+        self._check(message.get("token"))
         self.client = client
         self.welcomed = True
         return Welcome(client)
 
+    def _check(self, token: object) -> None:
+        """Refuse who does not know the token; where none is wanted any is as good as none."""
+        if token is not None and type(token) is not str:
+            raise _Refused("value", "a token is a text")
+        if not self._token:
+            return
+        if not token:
+            raise _Refused(TOKEN, "nobody is let in here without a token")
+        if not hmac.compare_digest(str(token).encode(), self._token):
+            self.denied = True
+            raise _Refused(TOKEN, "this is not the token")
+
     def _sub(self, message: Mapping[str, Any]) -> Sub:
-        number, topics, policy = _id(message), message.get("topics"), message.get("policy", POLICIES[0])
+        number, topics = _id(message), message.get("topics")
         if type(topics) is not list or not topics or not all(type(t) is str and is_pattern(t) for t in topics):
             raise _Refused("topic", "sub needs a list of topics like main.network.spikes, main.*.spikes, main.> or *")
-        if policy not in self.policies:
-            known = ", ".join(self.policies)
-            raise _Refused("policy", f"policy {policy!r} is not to be had here; there are: {known}")
+        try:
+            asked = terms(message, self.policies)
+        except ConfigError as error:
+            if error.key == "policy":
+                what = f"policy {error.value!r:.80} is not to be had here; there are: {error.allowed}"
+                raise _Refused("policy", what) from None
+            raise _Refused("value", f"{error.what:.200}; allowed: {error.allowed}") from None
         if number in self.interest or len(self.interest) >= MAX_SUBS:
             raise _Refused("id", f"id {number} is in use, or this connection has {MAX_SUBS} subscriptions")
-        self.interest.add(number, tuple(topics), policy)
-        self._out += frame({"op": "sub", "id": number})
-        return Sub(number, tuple(topics), policy)
+        if self.interest.patterns + len(topics) > MAX_PATTERNS:
+            raise _Refused("topic", f"the subscriptions of this connection hold more than {MAX_PATTERNS} topics")
+        self._changing()
+        self.interest.add(number, tuple(topics), asked)
+        if asked.since is None:
+            self._out += frame({"op": "sub", "id": number})
+        return Sub(number, tuple(topics), asked)
 
     def _unsub(self, message: Mapping[str, Any]) -> Unsub:
         number = _id(message)
         if number not in self.interest:
             raise _Refused("id", f"no subscription has the id {number}")
+        self._changing()
         self.interest.remove(number)
         self._out += frame({"op": "unsub", "id": number})
         return Unsub(number)
+
+    def _ack(self, message: Mapping[str, Any]) -> Ack:
+        number, n = _id(message), message.get("n")
+        if number not in self.interest or not self.interest.terms(number).credit:
+            raise _Refused("id", f"no subscription that gives credit has the id {number}")
+        if type(n) is not int or n < 1:
+            raise _Refused("value", "ack needs a number 'n' of messages, 1 or more")
+        return Ack(number, n)
 
     def _ping(self, message: Mapping[str, Any]) -> Ping:
         t = message.get("t")
@@ -217,9 +289,10 @@ def _id(message: Mapping[str, Any]) -> int:
 
 
 _OPS: dict[str, tuple[tuple[str, ...], Callable[[ServerSession, Mapping[str, Any]], ServerEvent]]] = {
-    "hello": (("v", "client"), ServerSession._hello),
-    "sub": (("id", "topics", "policy"), ServerSession._sub),
+    "hello": (("v", "client", "token"), ServerSession._hello),
+    "sub": (("id", "topics", *KEYS), ServerSession._sub),
     "unsub": (("id",), ServerSession._unsub),
+    "ack": (("id", "n"), ServerSession._ack),
     "ping": (("t",), ServerSession._ping),
     "req": (("id", "do", "d"), ServerSession._req),
 }

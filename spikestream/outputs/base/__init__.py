@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from spikestream import registry
 from spikestream.errors import ConfigError
 from spikestream.outputs.base.due import Published
-from spikestream.wire import Ask, Delivery, Hello, Outgoing
+from spikestream.wire import Ask, Delivery, Hello, Numbers, Outgoing, Past
 
 
 class Output(Protocol):
@@ -63,13 +64,31 @@ class Asked(Protocol):
     ask: Ask
 
 
+@runtime_checkable
+class Reaching(Protocol):
+    """An output whose subscribers may begin in the past: both are set before it starts.
+
+    ``past`` is what was published before and is kept, ``numbers`` returns the next number of every topic.
+    """
+
+    past: Past | None
+    numbers: Numbers
+
+
 def open_output(url: str, **options: Any) -> Output:
     """Return the output for a URL such as ``tcp://127.0.0.1:7077``, ``unix:///run/x.sock`` or ``file:///srv/x.ssp``.
 
-    It is built, not started. Raises `ConfigError` for what is no URL, `PluginError` for an unknown scheme.
+    Of the ``options`` it gets those that its constructor names. It is built, not started. Raises `ConfigError` for what
+    is no URL, `PluginError` for an unknown scheme.
     """
     scheme, separator, location = url.partition("://")
     if not separator:
-        raise ConfigError(f"'{url}' is not a URL to publish at", value=url, allowed="tcp://HOST:PORT, unix:///PATH")
-    output: Output = registry.load("outputs", scheme)(location, **options)
+        raise ConfigError(
+            f"'{url}' is not a URL to publish at",
+            value=url,
+            allowed="tcp://HOST:PORT, tcps://HOST:PORT, ws://HOST:PORT, wss://HOST:PORT, unix:///PATH, file:///PATH",
+        )
+    make = registry.load("outputs", scheme)
+    known = inspect.signature(make).parameters
+    output: Output = make(location, **{name: value for name, value in options.items() if name in known})
     return output

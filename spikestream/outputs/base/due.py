@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
-from spikestream.wire import Tally
+from spikestream.wire import Published, Tally
 
-Published = Callable[[], Mapping[str, Tally]]
-"""Returns what was published so far under every topic, as the publisher counted it."""
+__all__ = ["Due", "Published"]
 
 
 class Due:

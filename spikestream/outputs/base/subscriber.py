@@ -7,28 +7,34 @@ import logging
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spikestream.errors import ClientError
-from spikestream.outputs.base.due import Due, Published
+from spikestream.outputs.base.due import Due
 from spikestream.wire import (
     BYE,
+    MAX_FRAMES_S,
     POLICIES,
+    Ack,
     Backlog,
     Bye,
     Delivery,
+    Feed,
     Flow,
     Hello,
     Outgoing,
     Ping,
+    Published,
     Reply,
     Request,
     ServerEvent,
     ServerSession,
+    Sub,
     Unsub,
     Welcome,
     error_frame,
+    ping_frame,
 )
 
 if TYPE_CHECKING:
@@ -38,71 +44,141 @@ log = logging.getLogger(__name__)
 
 HIGH_WATER, LOW_WATER = 256 << 10, 64 << 10
 """Bytes in a connection's own buffer above which it counts as slow, and below which it takes more."""
-REQUESTS = 200
-"""So many requests of one connection are answered in a second."""
 PARTING_S = 5.0
 """How long a connection that is being closed may take to hand over its last bytes."""
+PATIENCE_S, WRONG_TOKEN_S = 5.0, 1.0
+"""Who asks for more than there is time for is cut after so long; a wrong token is answered so late."""
+READ, CREDIT, LITTLE, MUCH = 0.02, 0.01, 0.5, 1.0
+"""What reading from a connection, credit, a ping, and all else it may ask for count in the listener's pace."""
 
 
 class Subscriber(asyncio.Protocol):
     """One connection of a listener, with its queue and its account."""
 
     def __init__(self, listener: Listener, hello: Callable[[], Hello], published: Published) -> None:
-        self.session = ServerSession(hello().caps)
+        greeting = hello()
+        self.session = ServerSession(greeting.caps, self._changing, listener.token)
         self.due = Due(published)
-        self.backlog = Backlog(listener.queue_bytes)
+        self.backlog = Backlog(listener.queue_bytes, listener.wrap)
+        past, numbers = listener.past, listener.numbers
+        self.feed = Feed(self.session, self.backlog, greeting.epoch, numbers, published, past)
         self.peer = ""
+        self.host = ""
         self.closing = False
         self._listener = listener
         self._hello = hello
         self._paused = False
         self._warned = False
+        self._going_on = False
+        self._heard = False
+        self._last = (0, 0)
+        self._silent = 0
         self._aborted = False
-        self._asked: deque[float] = deque(maxlen=REQUESTS)
+        self._asked: deque[float] = deque(maxlen=MAX_FRAMES_S)
+        self._unheard = bytearray()
+        self._held = False
+        self._held_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
     @property
     def busy(self) -> bool:
         """Return whether something is still to be handed to the kernel."""
-        return not self.closing and (self._paused or bool(self.backlog))
+        return not self.closing and (self._paused or bool(self.backlog) or self.feed.rewinding)
 
     @property
     def unsent(self) -> int:
-        """Return the bytes still to be handed to the kernel."""
-        return self.backlog.bytes + self._transport.get_write_buffer_size()
+        """Return the bytes still to be handed to the kernel, and how many old messages are still to be read."""
+        return self.backlog.bytes + self._transport.get_write_buffer_size() + self.feed.behind
 
     @property
     def full(self) -> bool:
         """Return whether the publisher has to wait for this one."""
-        return self.backlog.bytes >= self.backlog.limit and self.session.interest.blocks and not self.closing
+        full = self.backlog.bytes >= self.backlog.limit or self.feed.rewinding
+        return full and self.session.interest.blocks and not self.closing
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet, or refuse where there are too many; the answer has to come in time."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self.peer = _peer(transport)
+        self.peer, self.host = _peer(transport)
         self.set_water(HIGH_WATER, LOW_WATER)
         refusal = self._listener.join(self)
         if refusal:
             self.close(error_frame("full", refusal))
             return
-        self._write(self._hello().frame)
         self._timer = asyncio.get_running_loop().call_later(self._listener.handshake_s, self._too_late)
+        self._greet()
+
+    def _greet(self) -> None:
+        """Say hello."""
+        self._write(self._listener.wrap(self._hello().frame))
 
     def data_received(self, data: bytes) -> None:
-        """Do what the client asks for; one that breaks the rules is told so, and cut."""
+        """Do what the client asks for, when there is time for it; one that breaks the rules is told so, and cut."""
+        if self.closing or self.session.over:
+            return
+        self._heard = True
+        self._unheard += data
+        if not self._held and self._listener.turns.afford(READ):
+            self.hear()
+        elif not self._held:
+            self._hold()
+
+    def hear(self, *, one: bool = False) -> None:
+        """Do what was asked for so far, or ``one`` thing of it; what there is no time for waits for its turn."""
+        self._held = False
         if self.closing:
             return
-        # What was published before a change of mind goes out by the old one.
+        data, self._unheard = bytes(self._unheard), bytearray()
+        try:
+            for event in self._requests(data):
+                if not isinstance(event, Ack):  # of which there are no more than messages
+                    self._heed_pace()
+                self._obey(event)
+                if self._transport.is_closing():
+                    return
+                if not self._listener.turns.afford(_cost(event)) or one:
+                    self._hold()
+                    self._lose_patience()
+                    return
+        except ClientError as error:
+            self._refuse(error)
+            return
+        self._held_since = 0.0
+        if not self._paused:
+            self._transport.resume_reading()
+
+    def _requests(self, data: bytes) -> Iterator[ServerEvent | None]:
+        """Yield what is asked for, that of earlier bytes first; None for what costs time and asks for nothing."""
+        return self.session.receive(data)
+
+    def _hold(self) -> None:
+        """Read nothing more until the listener has time for it."""
+        self._held = True
+        self._held_since = self._held_since or asyncio.get_running_loop().time()
+        self._transport.pause_reading()
+        self._listener.turns.hold(self)
+
+    def _lose_patience(self) -> None:
+        """Refuse one that may be gone already, and has left more to do than is ever done."""
+        if asyncio.get_running_loop().time() - self._held_since > PATIENCE_S:
+            raise self.session.fail("flood", f"it asks for more than there is time for, for {PATIENCE_S:g} s already")
+
+    def _refuse(self, error: ClientError) -> None:
+        """Cut one that broke a rule; who guesses at the token learns late that it was wrong."""
+        if not self.session.denied:
+            self._cut(error.what, self.session.to_send())
+            return
+        self._stop_timer()
+        self._transport.pause_reading()
+        later = asyncio.get_running_loop().call_later
+        self._timer = later(WRONG_TOKEN_S, self._cut, error.what, self.session.to_send())
+
+    def _changing(self) -> None:
+        """Close the account of what was asked for: what was published before goes out by the old one."""
         self._listener.flush()
         self.due.change(self._wants)
-        try:
-            for event in self.session.receive(data):
-                self._heed_pace()
-                self._obey(event)
-        except ClientError as error:
-            self._cut(error.what, self.session.to_send())
 
     def _wants(self, topic: str) -> bool:
         return self.session.interest.policy(topic) is not None
@@ -110,35 +186,52 @@ class Subscriber(asyncio.Protocol):
     def _heed_pace(self) -> None:
         """Refuse more requests a second than anybody needs: each costs the loop's time, which is everybody's."""
         now = asyncio.get_running_loop().time()
-        if len(self._asked) == REQUESTS and now - self._asked[0] < 1:
-            raise self.session.fail("flood", f"more than {REQUESTS} requests in a second")
+        if len(self._asked) == MAX_FRAMES_S and now - self._asked[0] < 1:
+            raise self.session.fail("flood", f"more than {MAX_FRAMES_S} requests in a second")
         self._asked.append(now)
 
-    def _obey(self, event: ServerEvent) -> None:
+    def _obey(self, event: ServerEvent | None) -> None:
         if isinstance(event, Bye):
             self.close(self.session.to_send())
             return
+        if event is None:
+            return
         if isinstance(event, Welcome):
             self._stop_timer()
+            self._listener.prove(self)
         elif isinstance(event, Ping):
             self._reply(event.pong(self._hello().now_ns))
         elif isinstance(event, Request):
             self._listener.ask(event, self._answer)
+        elif isinstance(event, Ack):
+            self.feed.acknowledge(event)
+            self._hand_over()
         else:
-            if isinstance(event, Unsub):
-                self.backlog.forget(self.session.interest.policy)
-            self._listener.regroup(self)
+            self._heed(event)
         self._reply(self.session.to_send())
+        if isinstance(event, Sub):
+            self._hand_over()
+
+    def _heed(self, event: Sub | Unsub) -> None:
+        if isinstance(event, Sub):
+            self.feed.subscribe(event)
+        else:
+            self.feed.unsubscribe(event)
+        self._listener.regroup(self)
 
     def _answer(self, reply: Reply) -> None:
         self.session.answer(reply)
         self._reply(self.session.to_send())
 
-    def _reply(self, data: bytes) -> None:
+    def _reply(self, frames: bytes) -> None:
+        self._say(self._listener.wrap(frames))
+
+    def _say(self, data: bytes) -> None:
         if not data or self.closing:
             return
         if self.backlog:
             self.backlog.control(data)
+            self._hand_over()
         else:
             self._write(data)
         if self._paused:
@@ -161,6 +254,24 @@ class Subscriber(asyncio.Protocol):
             self._transport.write(joined)
             self.backlog.flew(turn, sums, len(joined), self._not_taken())
 
+    def offer(self, turn: Sequence[Outgoing]) -> None:
+        """Write or queue the messages of one loop turn, as the terms of its subscriptions say."""
+        if self.closing:
+            return
+        if self._transport.is_closing():
+            for message in turn:
+                self.backlog.flow(message.topic).dropped.add(1, message.rows)
+            return
+        frames, lawful = self.feed.offer(turn, 0 if self._paused else HIGH_WATER)
+        self._put(frames)
+        self._judge(lawful)
+
+    def _put(self, frames: Sequence[bytes]) -> None:
+        """Write what the queue has taken note of."""
+        if frames:
+            self._transport.write(b"".join(frames))
+            self.backlog.landed(self._not_taken())
+
     def _write(self, data: bytes) -> None:
         """Write what is no message."""
         if not self._transport.is_closing():
@@ -170,12 +281,34 @@ class Subscriber(asyncio.Protocol):
     def _queue(self, turn: Sequence[Outgoing]) -> None:
         policy = self.session.interest.policy
         kept = [self.backlog.push(message, policy(message.topic) or POLICIES[0]) for message in turn]
+        self._judge(all(kept))
+
+    def _judge(self, lawful: bool) -> None:
+        """Say that it is slow, and cut it where its policy lets nothing be dropped."""
         if self.backlog.dropping and not self._warned:
             self._warned = True
             log.warning("subscriber %s is slow: it is losing messages, as its policy says", self.peer)
-        if not all(kept):
+        if self.feed.torn:
+            what = "what it asked for is kept no more, and its policy lets none be lost"
+            self._cut(what, error_frame("slow", what))
+        elif not lawful:
             what = f"more than {self.backlog.limit:,} bytes are waiting, and its policy lets none be dropped"
             self._cut(what, error_frame("slow", what))
+
+    def beat(self, most: int) -> None:
+        """Send a ping where nothing was sent since the last beat; part with a queue that stood still for too many."""
+        if self.closing or not self.session.welcomed:
+            return
+        written, unsent = self.backlog.written, self._transport.get_write_buffer_size()
+        still = not self._heard and self._last == (written, unsent)
+        stuck = still and self._paused and (self.backlog.dropping or self.backlog.bytes >= self.backlog.limit)
+        self._silent = self._silent + 1 if stuck else 0
+        if self._silent >= most and not self.session.interest.blocks:
+            what = "its queue is full, and it has taken nothing and said nothing for too long"
+            self._cut(what, error_frame("slow", what))
+        elif self._last[0] == written and not self.busy:
+            self._write(self._listener.wrap(ping_frame(self._hello().now_ns)))
+        self._heard, self._last = False, (self.backlog.written, self._transport.get_write_buffer_size())
 
     def pause_writing(self) -> None:
         """Queue from now on: the connection's buffer is full."""
@@ -184,16 +317,35 @@ class Subscriber(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on, in a moment: a write from here that finds the connection broken would end it twice."""
         self._paused = False
-        asyncio.get_running_loop().call_soon(self._hand_over)
+        self._go_on()
 
     def _hand_over(self) -> None:
-        """Hand over what was queued, as long as the connection takes it."""
-        while self.backlog and not self._paused and not self._transport.is_closing():
-            self._transport.write(b"".join(self.backlog.take(HIGH_WATER)))
+        """Hand over what was queued and what is past, as long as the connection takes it."""
+        if self.feed.rewinding:
+            self._listener.flush()  # what of it is in this turn would else come again, once all is read
+        while not (self._paused or self.closing or self._transport.is_closing()) and self.feed.ready:
+            self._put(self.feed.more(HIGH_WATER))
+            if self.feed.torn:
+                self._judge(lawful=False)
+            elif self.feed.rewinding:  # a step at a time: the loop is everybody's
+                self._go_on()
+                break
+            else:
+                self._listener.settle(self)
         self.backlog.landed(self._not_taken())
-        if not self._paused and not self._transport.is_closing():
+        if not self._paused and not self._held and not self._transport.is_closing():
             self._transport.resume_reading()
         self._listener.changed.set()
+
+    def _go_on(self) -> None:
+        """Hand over more once everybody else has had a turn."""
+        if not self._going_on:
+            self._going_on = True
+            asyncio.get_running_loop().call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._going_on = False
+        self._hand_over()
 
     def _not_taken(self) -> int:
         """Return how many bytes the kernel has not taken; of a connection that is closing nobody knows, so all."""
@@ -208,7 +360,7 @@ class Subscriber(asyncio.Protocol):
         self._cut("it did not answer the greeting", self.session.to_send())
 
     def _cut(self, what: str, last: bytes) -> None:
-        log.warning("subscriber %s is cut: %s", self.peer, what)
+        self._listener.complain(self.peer, what)
         self.close(last)
 
     def close(self, last: bytes) -> None:
@@ -220,14 +372,22 @@ class Subscriber(asyncio.Protocol):
         self._stop_timer()
         self.due.end(self._wants)
         self.backlog.landed(self._not_taken())
-        self.backlog.clear()
-        self._write(b"".join([*self.backlog.settle(), last]))
-        self._transport.close()
+        self._write(b"".join([*self.feed.end(), self._parting(last)]))
+        if self.backlog.credit and self._transport.can_write_eof() and not self._transport.is_closing():
+            # Credit that still comes in would make the kernel throw away what this end has sent and nobody has read.
+            self._transport.write_eof()
+        else:
+            self._transport.close()
         self._timer = asyncio.get_running_loop().call_later(PARTING_S, self.abort)
         self._listener.leave(self)
 
+    def _parting(self, last: bytes) -> bytes:
+        """Return the last bytes, a bye or an error, as the connection carries them."""
+        return self._listener.wrap(last)
+
     def abort(self) -> None:
         """Part at once; what is still in the connection's buffer is dropped."""
+        self.backlog.landed(self._not_taken())
         self._aborted = True
         self._transport.abort()
 
@@ -242,7 +402,7 @@ class Subscriber(asyncio.Protocol):
             self.due.end(self._wants)
         self.closing = True
         self._stop_timer()
-        self.backlog.clear()
+        self.feed.end()
         if exc is None and not self._aborted:
             self.backlog.landed(0)
         self.backlog.crashed()
@@ -261,13 +421,22 @@ class Subscriber(asyncio.Protocol):
         flows = self.backlog.accounts()
         for topic, due in self.due.figures(self._wants).items():
             flows.setdefault(topic, Flow()).due = due
+        self.feed.account(flows)
         return Delivery(self.peer, self.session.client, flows, self.backlog.gaps)
 
 
-def _peer(transport: asyncio.Transport) -> str:
+def _cost(event: ServerEvent | None) -> float:
+    """Return what it counts to have done this; a hello has been paid for at the door, credit costs next to nothing."""
+    if isinstance(event, Welcome | Ack):
+        return 0.0 if isinstance(event, Welcome) else CREDIT
+    return LITTLE if event is None or isinstance(event, Ping) else MUCH
+
+
+def _peer(transport: asyncio.Transport) -> tuple[str, str]:
+    """Return how to call the other end, and its host, "" on a Unix socket."""
     sock = transport.get_extra_info("socket")
     if sock.family == socket.AF_UNIX:
-        return f"unix#{sock.fileno()}"
+        return f"unix#{sock.fileno()}", ""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    host, port = transport.get_extra_info("peername")[:2]
-    return f"{host}:{port}"
+    host, port = (transport.get_extra_info("peername") or ("gone", 0))[:2]
+    return f"{host}:{port}", str(host)
