@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | types | check | bench | peers | clean
+# make setup | demo | test | lint | types | check | bench | torture | peers | clean
 # Everything that is installed lands in .venv/; `make PYTHON=python3.12 setup` chooses the interpreter.
 
 PYTHON ?= python3
@@ -13,7 +13,7 @@ BENCHMARKS := $(shell grep -ls 'from common import.*finish' benchmarks/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint types check bench peers clean
+.PHONY: setup demo test lint types check bench torture peers clean
 
 setup: $(VENV)/setup.stamp
 
@@ -52,6 +52,10 @@ check: lint types test
 bench: $(VENV)/oracles.stamp
 	@test -n "$(BENCHMARKS)" || echo "there are no benchmarks"
 	@for one in $(BENCHMARKS); do echo "== $$one"; $(BIN)/python $$one --quick || exit 1; done
+
+# Daemons killed at random moments under load; make torture ARGS='--kills 20 --terms 10' is the short form.
+torture: setup
+	$(BIN)/python benchmarks/torture.py $(ARGS)
 
 # Systems that benchmarks compare with and that cannot live in .venv/.
 peers: setup

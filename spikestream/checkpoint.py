@@ -1,18 +1,19 @@
 """What a pipeline has learned and remembers, as one file: written whole or not at all, restored bit for bit.
 
-The file is an uncompressed NPZ of plain arrays, ``<stage>/<name>``, and one JSON text with the configuration and a
-SHA-256 of the arrays. Nothing in it is ever unpickled.
+The file is an uncompressed NPZ of plain arrays, ``<stage>/<name>``, and one JSON text with the configuration, the
+stream time, a SHA-256 of the arrays, and what else belongs to the moment. Nothing in it is ever unpickled.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import logging
 import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,11 +24,14 @@ from spikestream.batch import Array
 from spikestream.building import build
 from spikestream.config import Config, from_tables, to_tables
 from spikestream.errors import ConfigError, ModelError
+from spikestream.files import generations
 from spikestream.files.regular import open_regular
 from spikestream.files.shipped import model_path
 from spikestream.pipeline import Pipeline
 from spikestream.stages.classify import Classifier
 from spikestream.stages.network import Network
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 META = "meta"
@@ -64,30 +68,55 @@ def state_sha256(pipeline: Pipeline) -> str:
     return digest(arrays(pipeline))
 
 
-def save(path: str | Path, pipeline: Pipeline) -> None:
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a pipeline is and remembers at one moment: a copy, which the pipeline does not change by going on."""
+
+    config: Config
+    now: int | None
+    state: Mapping[str, Array]
+    marks: Mapping[str, Any]
+
+    def write(self, path: str | Path, keep: int = 1) -> None:
+        """Write it to ``path``, atomically, and leave ``keep`` - 1 older ones beside it; raises `ModelError`."""
+        target = Path(path)
+        try:
+            generations.replace(target, self.dump, keep)
+        except OSError as error:
+            raise ModelError(f"cannot write the model {target}: {error.strerror}") from error
+
+    def dump(self, file: IO[bytes]) -> None:
+        """Write it into a file that is open."""
+        meta = {
+            "format": FORMAT,
+            "spikestream": __version__,
+            "config": to_tables(self.config),
+            "now": self.now,
+            "marks": dict(self.marks),
+            "sha256": digest(self.state),
+        }
+        np.savez(file, **{META: np.array(json.dumps(meta)), **self.state})  # type: ignore[arg-type]
+
+
+def moment(pipeline: Pipeline, marks: Mapping[str, Any] | None = None) -> Moment:
+    """Return a copy of the pipeline's memory, to be written while it runs on; raises `ModelError`.
+
+    ``marks`` is what else belongs to the moment, in JSON's terms: the numbers of the messages published by then, say.
+    """
+    if not isinstance(pipeline.config, Config):
+        raise ModelError("only a pipeline built from a configuration can be saved", remedy="build it with ss.build()")
+    return Moment(pipeline.config, pipeline.now, arrays(pipeline), marks or {})
+
+
+def save(path: str | Path, pipeline: Pipeline, keep: int = 1) -> None:
     """Write the pipeline's configuration and memory to ``path``, atomically: temporary file, fsync, rename."""
-    entries = _entries(pipeline)
-    target = Path(path)
-    # A name of its own: an earlier save to the same place may still be under way.
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, **entries)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        raise ModelError(f"cannot write the model {target}: {error.strerror}") from error
-    finally:
-        with suppress(OSError):  # there only if it has not become the model
-            temporary.unlink()
+    moment(pipeline).write(path, keep)
 
 
 def dumped(pipeline: Pipeline) -> bytes:
     """Return what `save` would write."""
     file = io.BytesIO()
-    np.savez(file, **_entries(pipeline))  # type: ignore[arg-type]
+    moment(pipeline).dump(file)
     return file.getvalue()
 
 
@@ -117,6 +146,53 @@ def config_of(path: str | Path) -> Config:
     return _config(path, meta)
 
 
+def marks_of(path: str | Path) -> dict[str, Any]:
+    """Return what was noted beside a saved model, and its stream time as ``now``; raises `ModelError`."""
+    meta, _ = _opened(path)
+    marks = meta.get("marks")
+    return {**(marks if isinstance(marks, dict) else {}), "now": meta["now"]}
+
+
+def newest(path: str | Path) -> str:
+    """Return the newest version of a model that is whole, "" where there is none at all; raises `ModelError`.
+
+    One that is damaged, or no model, is told of and set aside as ``NAME.bad``, and the next older one is taken. Where
+    there are some and none is whole, they stay as they are and the newest one's error is raised. What dead processes
+    left half written beside it is deleted.
+    """
+    target = Path(path)
+    if left := generations.clean(target):
+        log.warning("%s: %d half-written files of processes that died are deleted", target, left)
+    refused: list[tuple[Path, ModelError]] = []
+    for version in generations.versions(target):
+        try:
+            _opened(version)
+        except ModelError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno != errno.EIO:
+                raise  # of what cannot be read now, nothing is known
+            refused.append((version, error))
+            continue
+        _tell(refused, version)
+        return str(version)
+    if refused:
+        newest_error = refused[0][1]
+        remedy = f"move {target} away, and what was learned is lost; or name another file"
+        raise ModelError(f"{newest_error.what}, and no older one is whole", remedy=remedy) from newest_error
+    return ""
+
+
+def _tell(refused: list[tuple[Path, ModelError]], taken: Path) -> None:
+    """Say which versions were refused, and take them out of the row."""
+    for version, error in refused:
+        try:
+            where = f"it is kept as {generations.set_aside(version)}"
+        except OSError as failed:
+            where = f"it stays where it is: {failed.strerror}"
+        log.warning("%s; %s", error.what, where)
+    if refused:
+        log.warning("goes on with the older %s", taken)
+
+
 def contents(path: str | Path) -> tuple[Config, dict[str, Array]]:
     """Return the configuration of a saved model and all it remembers, by ``<stage>/<name>``; raises `ModelError`."""
     meta, state = _opened(path)
@@ -138,8 +214,9 @@ def transfer(path: str | Path, pipeline: Pipeline) -> None:
             taken = {key: state[f"{name}/{key}"] for key in learned}
             stage.restore({**stage.state(), **(stage.translated(taken) if isinstance(stage, Classifier) else taken)})
         except (KeyError, ModelError) as error:
+            reason = f"it has no '{error.args[0]}'" if isinstance(error, KeyError) else str(error)
             raise ModelError(
-                f"the model {path} does not fit: stage '{name}': {error}",
+                f"the model {path} does not fit: stage '{name}': {reason}",
                 remedy="use the configuration and the sensor size it was trained with",
             ) from error
 
@@ -149,21 +226,6 @@ def _config(path: str | Path, meta: Mapping[str, Any]) -> Config:
         return from_tables(meta["config"])
     except (ConfigError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"the model {path} has a configuration this version does not know: {error}") from error
-
-
-def _entries(pipeline: Pipeline) -> dict[str, Array]:
-    """Return everything the file holds, by name."""
-    if not isinstance(pipeline.config, Config):
-        raise ModelError("only a pipeline built from a configuration can be saved", remedy="build it with ss.build()")
-    state = arrays(pipeline)
-    meta = {
-        "format": FORMAT,
-        "spikestream": __version__,
-        "config": to_tables(pipeline.config),
-        "now": pipeline.now,
-        "sha256": digest(state),
-    }
-    return {META: np.array(json.dumps(meta)), **state}
 
 
 def _put(state: Mapping[str, Array], pipeline: Pipeline, now: int | None) -> None:
@@ -209,12 +271,3 @@ def _read(source: IO[bytes], size: int, path: str) -> tuple[dict[str, Any], dict
     if meta.get("sha256") != digest(state) or not (now is None or (type(now) is int and abs(now) <= LATEST_US)):
         raise ModelError(f"{path} is damaged: its checksum does not fit", remedy="use an older checkpoint")
     return meta, state
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

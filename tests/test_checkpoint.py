@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from spikestream.batch import Label, Setting, Window, no_events
 from spikestream.checkpoint import arrays, config_of, digest, load, save, state_sha256, transfer
 from spikestream.config import from_tables
 from spikestream.errors import ModelError
+from spikestream.files import generations
 from spikestream.pipeline import Pipeline
 
 STREAM = noise(1_000_000, 1_120_000)
@@ -541,3 +543,109 @@ def test_a_window_a_setting_and_a_gap_wait_on_disk_too(tmp_path):
     assert len(out[0]) == 1
     with suppress(ModelError):
         after(events(61_000, 62_000, [(61_500, 1, 1, True)]))
+
+
+# Versions that are kept
+
+
+def stand(path):
+    """Return when each version stood, by name."""
+    return {one.name: load(one).now for one in generations.versions(path)}
+
+
+def kept_thrice(path, stops=(1_010_000, 1_020_000, 1_030_000, 1_040_000)):
+    for stop in stops:
+        checkpoint.moment(trained(stop)).write(path, keep=3)
+
+
+def test_the_last_versions_are_kept_the_newest_under_its_own_name(tmp_path):
+    path = tmp_path / "m"
+    kept_thrice(path)
+    assert stand(path) == {"m": 1_040_000, "m.1": 1_030_000, "m.2": 1_020_000}
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["m", "m.1", "m.2"]
+    save(path, trained(1_050_000))
+    assert stand(path) == {"m": 1_050_000, "m.1": 1_030_000, "m.2": 1_020_000}
+    assert checkpoint.newest(path) == str(path)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "m.3", "m.10", "m.x", "m.01", "x.1"])
+def test_a_file_that_is_none_of_its_versions_is_left_alone(name, tmp_path):
+    (tmp_path / name).write_text("mine")
+    kept_thrice(tmp_path / "m")
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("breaks", ["link", "replace"])
+def test_a_version_that_cannot_be_kept_or_written_leaves_the_newest(breaks, tmp_path, monkeypatch):
+    path = tmp_path / "m"
+    kept_thrice(path, [1_010_000])
+    monkeypatch.setattr(os, breaks, full)
+    with suppress(ModelError):
+        kept_thrice(path, [1_020_000])
+    monkeypatch.undo()
+    assert stand(path)["m"] == (1_020_000 if breaks == "link" else 1_010_000)
+    assert not [one for one in tmp_path.iterdir() if ".tmp-" in one.name]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\3\4 nonsense", None])
+def test_the_newest_that_is_whole_is_used_and_the_damaged_one_set_aside(damage, tmp_path, caplog):
+    path = tmp_path / "m"
+    kept_thrice(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    assert load(checkpoint.newest(path)).now == 1_030_000
+    assert f"{path} is not a model of spikestream, or is damaged; it is kept as {path}.bad" in caplog.text
+    assert f"goes on with the older {path}.1" in caplog.text
+    kept_thrice(path, [1_050_000])
+    assert stand(path) == {"m": 1_050_000, "m.1": 1_030_000, "m.2": 1_020_000}
+    assert (tmp_path / "m.bad").exists()
+
+
+def test_where_no_version_is_whole_nothing_is_moved_and_the_error_says_so(tmp_path):
+    path = tmp_path / "m"
+    kept_thrice(path, [1_010_000, 1_020_000])
+    for version in generations.versions(path):
+        version.write_bytes(b"nonsense")
+    with pytest.raises(ModelError, match="or is damaged, and no older one is whole") as caught:
+        checkpoint.newest(path)
+    assert "move" in caught.value.remedy
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["m", "m.1"]
+
+
+def test_what_cannot_be_read_now_is_not_taken_for_damaged(tmp_path):
+    kept_thrice(tmp_path / "m", [1_010_000, 1_020_000])
+    (tmp_path / "m").unlink()
+    (tmp_path / "m").mkdir()
+    with pytest.raises(ModelError, match="it is a folder"):
+        checkpoint.newest(tmp_path / "m")
+    assert (tmp_path / "m").is_dir()
+
+
+def test_without_the_newest_the_one_before_is_used_and_without_any_none(tmp_path):
+    kept_thrice(tmp_path / "m", [1_010_000, 1_020_000])
+    (tmp_path / "m").unlink()
+    assert checkpoint.newest(tmp_path / "m") == f"{tmp_path}/m.1"
+    assert checkpoint.newest(tmp_path / "x") == ""
+    assert checkpoint.newest(tmp_path / "missing" / "x") == ""
+
+
+def test_what_dead_processes_left_half_written_is_deleted_and_nothing_else(tmp_path, caplog):
+    left = tmp_path / ".m.tmp-1-0123abcd"
+    living, foreign = tmp_path / f".m.tmp-{os.getpid()}-89abcdef", tmp_path / ".m.tmp-x"
+    for path in (left, living, foreign):
+        path.write_bytes(b"half")
+    with living.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert checkpoint.newest(tmp_path / "m") == ""
+    assert (left.exists(), living.exists(), foreign.exists()) == (False, True, True)
+    assert "1 half-written files" in caplog.text
+
+
+def test_a_moment_is_not_changed_by_what_the_pipeline_does_next(tmp_path):
+    made = trained(1_050_000)
+    taken, before = checkpoint.moment(made, {"numbers": {"main.network.spikes": 7}}), state_sha256(made)
+    fed(made, [pieces(STREAM, [1_050_000])[1]])
+    assert state_sha256(made) != before
+    taken.write(tmp_path / "m")
+    assert state_sha256(load(tmp_path / "m")) == before
+    assert checkpoint.marks_of(tmp_path / "m") == {"numbers": {"main.network.spikes": 7}, "now": 1_050_000}

@@ -22,11 +22,12 @@ from spikestream.errors import ConfigError, RecordingError, SpikestreamError
 from spikestream.files.write import write
 from spikestream.outputs.file import File
 from spikestream.sensors.record import Record, is_record
-from spikestream.service.engine import Engine, OutputHash
+from spikestream.service.engine import Engine
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job
 from spikestream.service.record import Recorder
 from spikestream.service.session import Session
+from spikestream.service.watching import OutputHash
 
 SAME = ("events_in", "events_filtered", "spikes_out", "decisions", "duration_us", "state_sha256", "output_sha256")
 

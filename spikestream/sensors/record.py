@@ -1,18 +1,25 @@
-"""A record made with ``replay --record`` or ``run`` as a sensor: the same batches, gaps and commands again."""
+"""A record made with ``replay --record`` or ``run`` as a sensor: the same batches, gaps and commands again.
+
+It is a file, or a folder of segments as `spikestream.log` writes them; a folder of such folders stands for the only one
+in it. What was never ended, since its process was killed, is known by its name ``.part`` or by its last segment: it is
+played as far as it is whole.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from spikestream.batch import Batch, Command, Label, Setting, Sound, Window, cut, is_label
 from spikestream.errors import ClientError, RecordingError
 from spikestream.files.labels import LabelRow
 from spikestream.files.regular import open_regular
+from spikestream.log.segment import bytes_of, listed
 from spikestream.sensors.base import LONGEST_US
-from spikestream.wire import ClientSession, Message
+from spikestream.wire import BYE, ClientSession, Message
 from spikestream.wire.incoming import TIME_LIMIT
 
 CHUNK = 1 << 20
@@ -25,13 +32,24 @@ COMMANDS = {"label": Label, "setting": Setting, "window": Window}
 
 
 def is_record(path: str) -> bool:
-    """Return whether a file starts like a record: with the greeting of a wire stream."""
+    """Return whether a file, or the first segment of a folder, starts like a record: like a wire stream."""
     try:
+        place = Path(path)
+        if place.is_dir():
+            runs = _runs(place)
+            return bool(runs) and is_record(str(listed(runs[0])[0]))
         with open_regular(path) as file:
             head = file.read(256)
-    except OSError:
+    except (OSError, ValueError):
         return False
     return b"\xa2op\xa5hello" in head[:32]
+
+
+def _runs(folder: Path) -> list[Path]:
+    """Return the folders with segments in them: this one, or those in it; raises `OSError`."""
+    if listed(folder):
+        return [folder]
+    return sorted(one for one in folder.iterdir() if one.is_dir() and listed(one))
 
 
 class Record:
@@ -48,6 +66,7 @@ class Record:
     def __init__(self, location: str) -> None:
         self.location = location
         self.sent = 0
+        self.warnings: list[str] = []
         self.size: tuple[int, int] | None = None
         told: dict[str, list[Mapping[str, Any]]] = {"config": [], "state": [], "labels": [], "commands": []}
         try:
@@ -96,12 +115,15 @@ class Record:
 
     def _look(self, told: Mapping[str, list[Mapping[str, Any]]]) -> None:
         """Read what has to be known before the first batch, adding to ``told`` what each message says of it."""
+        waiting: list[Mapping[str, Any]] = []  # commands whose batch never came did nothing, and shall do nothing
         for message in self._messages():
             what = message.topic.removeprefix("record.").removesuffix(".stats")
-            if message.kind == "stats" and what in told:
-                told[what].append(message.data)
-            elif self.size is None and message.kind == "events":
-                self.size = message.size
+            if message.topic in GIVEN:
+                told["commands"] += waiting
+                waiting = []
+                self.size = message.size if self.size is None and message.kind == "events" else self.size
+            elif message.kind == "stats" and what in told:
+                (waiting if what == "commands" else told[what]).append(message.data)
 
     def _rate(self) -> int:
         """Return the sample rate that the configuration tells, 0 where it tells none."""
@@ -139,13 +161,46 @@ class Record:
         session = ClientSession("record")
         session.subscribe(["record.>"])
         try:
-            with open_regular(self.location) as file:
-                while not session.ended:
-                    yield from (event for event in session.receive(file.read(CHUNK)) if isinstance(event, Message))
+            for data in self._data():
+                yield from (event for event in session.receive(data) if isinstance(event, Message))
+                if session.ended:
+                    return
+            self._not_ended()
         except ClientError as error:
             raise RecordingError(f"the record is damaged: {error.what}", file=self.location) from error
         except OSError as error:
             raise RecordingError(f"cannot be read: {error.strerror}", file=self.location) from error
+
+    def _data(self) -> Iterator[bytes]:
+        """Yield the record's bytes, b"" at the end of a file that should have ended with a bye."""
+        place = Path(self.location)
+        if not place.is_dir():
+            with open_regular(place) as file:
+                while data := file.read(CHUNK):
+                    yield data
+            if ".part" not in place.suffix:
+                yield b""
+            return
+        runs = _runs(place)
+        if len(runs) != 1:
+            found = f"{len(runs)} runs" if runs else "a folder without any"
+            remedy = f"name one of them, such as {runs[-1]}" if runs else ""
+            text = "cannot be read: a record is wanted"
+            raise RecordingError(text, file=self.location, expected="the segments of one", found=found, remedy=remedy)
+        ended = False
+        for path in listed(runs[0]):
+            ended = False
+            for data in bytes_of(path):
+                ended = data == BYE
+                if not ended:
+                    yield data
+        if ended:
+            yield BYE
+
+    def _not_ended(self) -> None:
+        if not self.warnings:
+            text = f"{self.location} was never ended, since its process was killed: it is played as far as it goes"
+            self.warnings.append(text)
 
 
 def _fits(key: str, value: Any) -> bool:

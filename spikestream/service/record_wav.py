@@ -52,7 +52,7 @@ class WavRecorder:
     """
 
     def __init__(self, path: str, samplerate_hz: int, pcm16: bool) -> None:
-        self.path, self.rows = path, 0
+        self.path, self.rows, self.held = path, 0, 0
         self._rate, self._pcm16 = samplerate_hz, pcm16
         self._stack = ExitStack()
         self._file: soundfile.SoundFile | None = None
