@@ -55,7 +55,8 @@ if TYPE_CHECKING:
         SlotCode,
         Values,
     )
-    from spikestream.stages.features import Edges, Pool, Surface
+    from spikestream.stages.contrast import Contrast
+    from spikestream.stages.features import Edges, FeatureMaps, Pool, Surface
     from spikestream.stages.filters import Filters
     from spikestream.stages.hear import Cochlea
     from spikestream.stages.network import Network
@@ -95,7 +96,8 @@ _HOMES = {
     "spikestream.stages.codes": (
         "CodeReadout FirstSpikeCode IntervalCode PhaseCode PoissonCode RateCode SlotCode Values"
     ),
-    "spikestream.stages.features": "Edges Pool Surface",
+    "spikestream.stages.contrast": "Contrast",
+    "spikestream.stages.features": "Edges FeatureMaps Pool Surface",
     "spikestream.stages.filters": "Filters",
     "spikestream.stages.hear": "Cochlea",
     "spikestream.stages.network": "Network",
@@ -118,6 +120,7 @@ __all__ = [
     "CodeReadout",
     "Config",
     "ConfigError",
+    "Contrast",
     "CrossbarPlacement",
     "Decision",
     "Decisions",
@@ -125,6 +128,7 @@ __all__ = [
     "Discretisation",
     "Edges",
     "Events",
+    "FeatureMaps",
     "Filters",
     "FirstSpikeCode",
     "Graph",

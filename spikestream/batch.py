@@ -192,6 +192,21 @@ def concat(batches: Sequence[AnyBatch]) -> AnyBatch:
     return replace(first, stop=last.stop, rows=tuple(row for part in parts for row in part.rows))
 
 
+def moved(batch: AnyBatch, by: int) -> AnyBatch:
+    """Return the batch ``by`` µs later."""
+    times: dict[str, Any] = {"start": batch.start + by, "stop": batch.stop + by}
+    if isinstance(batch, Events):
+        data = batch.data.copy()
+        data["t"] += by
+        return replace(batch, data=data, **times)
+    if isinstance(batch, Spikes):
+        return replace(batch, t=batch.t + by, **times)
+    if isinstance(batch, Sound):
+        return replace(batch, **times)
+    rows = tuple(replace(row, start=row.start + by, stop=row.stop + by) for row in batch.rows)
+    return replace(batch, rows=rows, **times)
+
+
 def stamps(batch: Batch) -> Array:
     """Return the time stamps (n,) int64 µs of what the batch holds (of a decision: its window's last µs)."""
     if isinstance(batch, Events):

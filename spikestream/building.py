@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from spikestream.config import Config, HearConfig, from_tables, with_value
 from spikestream.errors import ConfigError, nearest
 from spikestream.pipeline import Pipeline
-from spikestream.stages.base import Stage
+from spikestream.stages.base import Learner, Stage
 
 if TYPE_CHECKING:
     from spikestream.model import Model
     from spikestream.model.placement import Placement
     from spikestream.stages.chip import Chip
     from spikestream.stages.classify import Classifier
-    from spikestream.stages.features import Edges, Pool, Surface
+    from spikestream.stages.features import Features
     from spikestream.stages.network import Network
     from spikestream.stages.readout import Readout
     from spikestream.stages.trust import Trust
@@ -121,7 +121,7 @@ def _classifying(
             raise ConfigError(text, key=key, value=value, allowed=", ".join(allowed), nearest=near)
     if placement is not None or on_chip(made):
         chip = _chip(made, axons, placement)
-        read = with_value(made, "classifier", hidden=0, recurrent=0.0, tick_us=chip.tick_us)
+        read = with_value(made, "classifier", hidden=(0,), recurrent=0.0, tick_us=chip.tick_us)
         return {"chip": chip, "readout": _classifier(read, chip.placement.outputs)}
     if reads == "senses" and made.model:
         remedy = "classifier.reads=network, or leave the section model out"
@@ -283,17 +283,20 @@ def _seeing(config: Config) -> tuple[dict[str, Stage], int]:
     return {**stages, "features": features}, features.axons
 
 
-def _features(config: Config, shape: tuple[int, int, int]) -> Pool | Edges | Surface:
+def _features(config: Config, shape: tuple[int, int, int]) -> Features:
     """Return the features of the section features, of planes of pixels of ``shape``."""
     from spikestream.stages.features import make_features
 
     options = dataclasses.asdict(config.features)
     try:
-        return make_features(options.pop("kind"), shape, options)
+        made = make_features(options.pop("kind"), shape, options)
     except ConfigError as error:
         if error.key and hasattr(config.features, error.key):
             error.key = f"features.{error.key}"
         raise
+    if isinstance(made, Learner):
+        made.learning = config.learn.enabled
+    return made
 
 
 def _hearing(config: Config) -> tuple[dict[str, Stage], int]:

@@ -6,6 +6,11 @@ import difflib
 from collections.abc import Iterable
 
 
+def printable(text: str) -> str:
+    """Return the text with what no terminal should be sent, such as an escape that came from a file, spelled out."""
+    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
+
+
 class SpikestreamError(Exception):
     """Base of every error that bad input, a bad device or a bad plugin may raise.
 
@@ -34,7 +39,7 @@ class SpikestreamError(Exception):
         text += [f"  {line}" for line in self.lines()]
         if self.remedy:
             text.append(f"  try: {self.remedy}")
-        return "\n".join(text)
+        return printable("\n".join(text))
 
 
 class RecordingError(SpikestreamError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -50,6 +50,8 @@ class Pipeline:
         self.now: int | None = None
         self.gaps: list[tuple[int, int]] = []
         self.taken = 0
+        self.after: Callable[[str], None] = _nobody
+        """Hears the name of each stage that has returned, so that somebody with a clock can tell how long it took."""
         self._got = dict.fromkeys(self.stages, 0)
         names = list(self.stages)
         # Asked once: what is a learner is found out by its many names, which takes longer than a short batch.
@@ -154,6 +156,7 @@ class Pipeline:
     def _call(self, name: str, stage: Stage, batch: Batch) -> Batch:
         made = stage(batch)
         self._got[name] += len(made)
+        self.after(name)
         return made
 
     def _gap(self, stop: int, waiting: list[Command], outputs: dict[str, list[Batch]]) -> None:
@@ -177,8 +180,13 @@ class Pipeline:
             start = heard.stop
         skipped = stage.skip(start, stop)
         self._got[name] += len(skipped)
+        self.after(name)
         parts.append(skipped)
         return concat(parts)
+
+
+def _nobody(stage: str) -> None:
+    """Hear nothing."""
 
 
 def _what_is_left(command: Command, now: int | None) -> Command:

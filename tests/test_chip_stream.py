@@ -20,7 +20,6 @@ import spikestream as ss
 from spikestream.batch import EVENT, Events, Label, Setting, Spikes
 from spikestream.building import build
 from spikestream.cli.base.drawing import write_figure
-from spikestream.cli.base.settings import tables_of_chip
 from spikestream.config import from_tables, read_config
 from spikestream.errors import ConfigError, ModelError
 from spikestream.files.placements import write_placement
@@ -28,6 +27,7 @@ from spikestream.model.crossbar import CrossbarPlacement
 from spikestream.model.placement import PIN
 from spikestream.plots import chip_picture
 from spikestream.service.beside import Alike
+from spikestream.service.defaults import tables_of_chip
 from spikestream.service.job import Job
 from spikestream.service.session import Session
 

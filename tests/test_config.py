@@ -16,7 +16,7 @@ from small import events
 
 from spikestream.batch import no_spikes
 from spikestream.building import build
-from spikestream.config import HOUR_US, Config, from_tables, read_config, to_tables, with_value
+from spikestream.config import HOUR_US, Config, from_tables, read_config, read_pipelines, to_tables, with_value
 from spikestream.errors import ConfigError, ModelError, PluginError
 from spikestream.stages.carfac import Carfac
 from spikestream.stages.hear import Cochlea
@@ -92,9 +92,11 @@ def test_the_manual_names_all_choices():
 
 
 def test_the_example_in_the_manual_works(tmp_path):
-    text, _ = re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S)
+    text, several, _ = re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S)
     made = read_config(toml(tmp_path, text))
     assert (made.sensor.uri, made.network.neurons, len(made.publish.urls)) == ("lobby.aedat4", 400, 2)
+    door, ear = read_pipelines(toml(tmp_path, several), (), lambda made: {}).values()
+    assert (door.sensor.uri, ear.sensor.uri, ear.publish.pipeline) == ("door.aedat4", "microphone://", "ear")
 
 
 # Defaults
@@ -319,6 +321,13 @@ def test_an_unknown_name_says_which_is_nearest(setting, text, nearest, tmp_path)
         ("batch.length_us=-5", "1 to 3,600,000,000"),
         ("checkpoint.every_s=0", "numbers above 0"),
         ("checkpoint.every_s=-1", "numbers above 0"),
+        ("checkpoint.keep=0", "1 to 1,000"),
+        ("log.topics=[]", "patterns such as main.network.spikes, main.> or *"),
+        ("log.topics=a b", "patterns such as main.network.spikes, main.> or *"),
+        ("log.segment_bytes=1", "65,536 to 1,073,741,824"),
+        ("log.max_bytes=1000", "4 log.segment_bytes or more"),
+        ("log.max_age_s=-1", "0 or more"),
+        ("log.sync_s=1e9", "0 to 3,600"),
         ("publish.pipeline=a.b", "letters, digits, - and _"),
         ("publish.pipeline=", "letters, digits, - and _"),
     ],
@@ -456,6 +465,9 @@ FILTERS = st.sampled_from(
 )
 
 
+NOT_ANY = (("publish", "pipeline"), ("address", "polarity"), ("checkpoint", "keep"), ("restart", "policy"))
+
+
 @st.composite
 def tables(draw):
     """Draw tables with some keys of each section, values of the right type."""
@@ -466,13 +478,15 @@ def tables(draw):
         float: st.floats(1e-3, 1e12),
         str: texts.filter(lambda text: "\0" not in text),
         tuple[str, ...]: st.lists(texts, max_size=3),
+        tuple[int, ...]: st.lists(st.integers(1, 1_000), min_size=1, max_size=3),
         tuple[float, ...]: st.lists(st.floats(1e-3, 1e12), max_size=3),
     }
     made = {}
     for section, key in draw(st.lists(st.sampled_from(KEYS), unique=True)):
         wanted = get_type_hints(type(getattr(Config(), section)))[key]
         drawn = draw(st.integers(1, HOUR_US) if key in ("length_us", "tick_us") else values[wanted])
-        if (section, key) not in (("publish", "pipeline"), ("address", "polarity")):  # not any text
+        # Not any text, nor any number.
+        if section != "log" and (section, key) not in NOT_ANY:
             made.setdefault(section, {})[key] = drawn
     if draw(st.booleans()):
         made["filter"] = draw(st.lists(FILTERS, max_size=3))

@@ -20,8 +20,10 @@ from spikestream.outputs.file import File
 from spikestream.outputs.unix import Unix
 from spikestream.sensors.pace import Pace
 from spikestream.sensors.recording import Recording
-from spikestream.service.engine import Engine, OutputHash, Progress
+from spikestream.service.engine import Engine
 from spikestream.service.hub import Hub
+from spikestream.service.progress import Progress
+from spikestream.service.watching import OutputHash
 
 STREAM = noise(0, 100_000, rate_hz=5_000)
 TAUGHT = [Label(t, t - 10_000, t, "ab"[t // 10_000 % 2]) for t in range(10_000, 90_001, 10_000)]

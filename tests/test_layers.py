@@ -18,6 +18,7 @@ _LOW = {
     "units": "errors",
     "batch": "errors",
     "registry": "errors",
+    "security": "errors",
     "wire": "errors batch",
     "kernels": "",
     "formats": "errors batch kernels registry",
@@ -25,11 +26,12 @@ _LOW = {
     "stages": "errors units batch kernels model registry",
     "pipeline": "errors batch stages registry",
     "files": "errors units batch formats model registry",
+    "log": "errors batch files wire",
 }
 _HIGH = {
-    "sensors": "errors units batch formats files wire kernels registry",
-    "outputs": "errors batch wire registry",
-    "client": "errors batch wire",
+    "sensors": "errors units batch formats files wire log kernels registry",
+    "outputs": "errors batch files wire registry security",
+    "client": "errors batch wire security",
 }
 _TOP = {**_LOW, "config": "", "building": "", "checkpoint": "", "compiling": "", **_HIGH}
 _PICTURES = {"plots": "errors units batch model stages"}
@@ -51,10 +53,12 @@ NO_SIBLINGS = ("sensors", "outputs", "cli", "formats", "stages")
 SIBLINGS_ALLOWED: dict[tuple[str, str], str] = {  # (module, sibling): the reason
     ("stages.carfac", "stages.sound"): "what all ears share",
     ("stages.hear", "stages.sound"): "what all ears share",
+    ("stages.contrast", "stages.sound"): "what all ears share",
     ("stages.chip.crossbar", "stages.helper"): "a second thread is one thing, whatever it runs",
     ("stages.network.fused", "stages.helper"): "a second thread is one thing, whatever it runs",
     ("stages.simulator", "stages.ticked"): "what all share that run in ticks",
     ("stages.features.edges", "stages.ticked"): "what all share that run in ticks",
+    ("stages.features.maps", "stages.ticked"): "what all share that run in ticks",
     ("stages.readout", "stages.windows"): "what all share that decide windows",
     ("stages.classify", "stages.windows"): "what all share that decide windows",
     ("stages.classify.saved", "stages.windows"): "what all share that decide windows",
@@ -66,14 +70,15 @@ SIBLINGS_ALLOWED: dict[tuple[str, str], str] = {  # (module, sibling): the reaso
 ONLY_IN = {
     "numba": ("kernels",),
     "llvmlite": ("kernels",),
-    "asyncio": ("sensors", "outputs", "client", "service", "cli", "checks"),  # checks has to run sensors and outputs
+    "asyncio": ("sensors", "outputs", "client", "log", "service", "cli", "checks"),  # checks runs sensors and outputs
     "sounddevice": ("sensors.microphone",),
     "matplotlib": ("plots",),
-    "aiohttp": ("service", "outputs.websocket"),
-    "tonic": ("files.tonic",),
+    "aiohttp": ("service",),
+    "websockets": ("outputs.websocket", "client.web"),
+    "tonic": ("files.datasets.tonic",),
     "nats": ("sensors.nats", "outputs.nats"),
     "sklearn": ("service.baselines",),
-    "h5py": ("files.careful_hdf5", "files.hdf5"),
+    "h5py": ("files.careful_hdf5", "files.hdf5", "files.datasets.tonic"),
 }
 # No stage, kernel, codec or model reads a clock or a socket; what flows and the wire know none either.
 BLIND = ("batch", "units", "wire", "kernels", "formats", "model", "stages")
@@ -240,10 +245,14 @@ FORBIDDEN = [
     ("cli/base/drawing", "from matplotlib.figure import Figure", "matplotlib belongs in plots"),
     ("service/engine", "from spikestream.plots import raster", "service may not import plots"),
     ("plots/raster", "from spikestream.cli.base import drawing", "plots may not import cli"),
-    ("outputs/tcp", "import aiohttp", "aiohttp belongs in service, outputs.websocket"),
-    ("files/reader", "import tonic.io", "tonic belongs in files.tonic"),
+    ("outputs/tcp", "import aiohttp", "aiohttp belongs in service"),
+    ("files/reader", "import tonic.io", "tonic belongs in files.datasets.tonic"),
     ("service/hub", "import nats", "nats belongs in sensors.nats, outputs.nats"),
-    ("files/nir", "def read():\n    import h5py", "h5py belongs in files.careful_hdf5, files.hdf5"),
+    (
+        "files/nir",
+        "def read():\n    import h5py",
+        "h5py belongs in files.careful_hdf5, files.hdf5, files.datasets.tonic",
+    ),
     ("stages/sight", "from time import monotonic", "stages sees no clock and no socket"),
     ("wire", "import socket", "wire sees no clock and no socket"),
     ("sensors/udp", "from spikestream.sensors.tcp import Tcp", "siblings may share only sensors.base"),

@@ -138,7 +138,7 @@ def in_the_queue(made, thief):
     def robbed():
         with channel._change:
             channel._queue.extend(
-                [(thief(batch), came) for batch, came in [channel._queue.popleft() for _ in tuple(channel._queue)]]
+                [(thief(batch), *times) for batch, *times in [channel._queue.popleft() for _ in tuple(channel._queue)]]
             )
         return get()
 
@@ -224,8 +224,8 @@ def out_of_the_pipeline(name):
 def on_its_way_to_the_loop(name):
     def put_in(made, thief):
         publish = made.engine._publish
-        made.engine._publish = lambda hub, batch, outputs, last: publish(
-            hub, batch, {stage: thief(out) if stage == name else out for stage, out in outputs.items()}, last
+        made.engine._publish = lambda hub, batch, outputs, *more: publish(
+            hub, batch, {stage: thief(out) if stage == name else out for stage, out in outputs.items()}, *more
         )
 
     return put_in
@@ -234,7 +234,9 @@ def on_its_way_to_the_loop(name):
 def into_the_hub(name):
     def put_in(made, thief):
         publish = made.hub.publish
-        made.hub.publish = lambda topic, batch: publish(topic, thief(batch) if topic == TOPICS[name] else batch)
+        made.hub.publish = lambda topic, batch, *at: publish(
+            topic, thief(batch) if topic == TOPICS[name] else batch, *at
+        )
 
     return put_in
 

@@ -188,6 +188,7 @@ def as_published(path):
             body = [[*row] for row in struct.iter_unpack("<qi", body)]
         head = {"topic": message["c"], "kind": message["k"], "seq": message["s"], "start": message["t0"]}
         head |= {"stop": message["t1"], "n": message["n"], "published_ns": message["t"]}
+        head |= {"at": message["at"]} if "at" in message else {}
         rows.append(head | {"data": body})
     return rows
 

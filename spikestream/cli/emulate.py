@@ -130,8 +130,8 @@ class _Work:
 
     def _configure(self) -> Config:
         """Return how input is heard: as the saved network heard it, with settings on top."""
-        from spikestream.cli.base.settings import tables_of_model
         from spikestream.config import read_config, with_value
+        from spikestream.service.defaults import tables_of_model
         from spikestream.service.placing import is_saved
 
         base: Any = tables_of_model(self.options.model) if is_saved(self.options.model) else {}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import Console, add_quiet, run_until_signalled, tell
 from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold
-from spikestream.cli.base.settings import SOUND, WORDS, says_windows, tables_of_model
+from spikestream.cli.base.settings import WORDS, says_windows
+from spikestream.service.defaults import SOUND, tables_of_model
 from spikestream.units import duration_us, show_us
 
 if TYPE_CHECKING:

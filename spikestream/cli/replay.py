@@ -144,6 +144,8 @@ def run(options: argparse.Namespace) -> int:
     say_if_compiled(console, job.config)
     if job.config.checkpoint.path:
         console.log("warning: checkpoint.path is for 'run'; a replay saves what --save names")
+    if job.config.log.path:
+        console.log("warning: log.path is for 'run'; a replay writes what --publish file://PATH names")
     shown = _Shown(console, options)
     session = shown.session = Session(job, on_outputs=shown.outputs)
     if options.plot is not None:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import INTERRUPTED, Console, add_quiet
+from spikestream.cli.base import INTERRUPTED, Console, add_access, add_quiet
 from spikestream.errors import ConfigError
-from spikestream.units import duration_us
+from spikestream.units import duration_us, size_bytes
 
 if TYPE_CHECKING:
     from spikestream.wire import Count, Message
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the options of the verb."""
     made = argparse.ArgumentParser(prog="spikestream subscribe", description=__doc__)
     add = made.add_argument
-    add("url", metavar="URL", help="tcp://127.0.0.1:7077 or unix:///path")
+    add("url", metavar="URL", help="tcp://127.0.0.1:7077 or unix:///path; tcps://, ws:// and wss:// too")
     add(
         "--topic",
         action="append",
@@ -37,7 +37,14 @@ def parser() -> argparse.ArgumentParser:
     add("--jsonl", action="store_true", help="one JSON object a message, with all of its data")
     add("--summary", action="store_true", help="print only what was received, topic by topic, at the end")
     add("--policy", default="drop_oldest", help="when too slow: drop_oldest (default), latest, disconnect, block")
+    add("--since", metavar="WHERE", help="begin with all that is kept, with 10s ago, or with EPOCH:NUMBER")
+    add("--credit", type=int, default=0, metavar="N", help="no more than N messages under way")
+    add("--max-rate", type=float, default=0, metavar="N", help="of each topic at most N messages a second")
+    add("--max-bytes", metavar="SIZE", help="of all topics at most so much a second, e.g. 1MB")
+    add("--decimate", type=int, default=1, metavar="N", help="every Nth event and spike")
+    add("--reconnect", metavar="TIME", help="where the connection ends, try so long to go on where it was")
     add("--wait", metavar="TIME", default="0s", help="try so long to connect, e.g. 5s")
+    add_access(made)
     add_quiet(made)
     return made
 
@@ -53,8 +60,9 @@ def run(options: argparse.Namespace) -> int:
     interrupted = False
     seconds = _seconds("--for", options.for_) if options.for_ else 0.0
     signal.signal(signal.SIGALRM, _time_is_up)
+    terms = _terms(options)
     try:
-        with _connect(Client, options, topics) as client:
+        with _connect(Client, options, topics, terms) as client:
             counts = client.counts
             signal.setitimer(signal.ITIMER_REAL, seconds)  # 0 means never
             for message in client:
@@ -71,9 +79,35 @@ def run(options: argparse.Namespace) -> int:
         pass
     for topic, count in sorted(counts.items()):
         lost = f", {count.missing:,} messages missed in {count.gaps:,} gaps" if count.missing else ""
+        if count.left_out or count.left_out_rows:
+            lost += f", {count.left_out:,} messages and {count.left_out_rows:,} rows left out on request"
         tell = console.out if options.summary else console.log
         tell(f"received {topic}: {count.messages:,} messages, {count.rows:,} rows{lost}")
     return INTERRUPTED if interrupted else 0
+
+
+def _terms(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options ask for, as the client takes it."""
+    most = size_bytes(options.max_bytes) if options.max_bytes else 0
+    reconnect = _seconds("--reconnect", options.reconnect) if options.reconnect else False
+    terms = {"policy": options.policy, "since": _since(options.since), "credit": options.credit, "reconnect": reconnect}
+    rates = {"max_rate": options.max_rate, "max_bytes": most, "decimate": options.decimate}
+    return terms | rates | {"token_file": options.token_file, "ca": options.ca}
+
+
+def _since(text: str | None) -> Any:
+    """Return where to begin, as the wire has it."""
+    if text in (None, "all", "now"):
+        return text
+    epoch, colon, number = str(text).rpartition(":")
+    if colon and number.isascii() and number.isdigit():
+        return {"epoch": epoch, "seq": int(number)}
+    try:
+        ago_us = duration_us(str(text))
+    except ConfigError as error:
+        allowed = "all, now, a time such as 10s, EPOCH:NUMBER"
+        raise ConfigError(f"--since {text} is no beginning", key="--since", value=text, allowed=allowed) from error
+    return {"t_ns": max(0, time.time_ns() - 1_000 * ago_us)}
 
 
 def _seconds(name: str, text: str) -> float:
@@ -92,14 +126,14 @@ def _time_is_up(signal_number: int, frame: object) -> None:
     raise _TimeIsUp
 
 
-def _connect(client: Any, options: argparse.Namespace, topics: list[str]) -> Any:
+def _connect(client: Any, options: argparse.Namespace, topics: list[str], terms: Mapping[str, Any]) -> Any:
     """Return the connected client, trying again for as long as the options say."""
     from spikestream.errors import ClientError
 
     until = time.monotonic() + (_seconds("--wait", options.wait) if options.wait != "0s" else 0)
     while True:
         try:
-            return client(options.url, topics, policy=options.policy, name="spikestream subscribe")
+            return client(options.url, topics, name="spikestream subscribe", **terms)
         except ClientError:
             if time.monotonic() >= until:
                 raise
@@ -110,13 +144,16 @@ def as_json(message: Message) -> dict[str, Any]:
     """Return a message as plain JSON values, rows as lists."""
     head = {"topic": message.topic, "kind": message.kind, "seq": message.seq, "start": message.start}
     head |= {"stop": message.stop, "n": message.n, "published_ns": message.published_ns}
-    return head | {"data": _plain(message)}
+    made = {"at": list(message.at)} if message.at else {}
+    return head | made | {"data": _plain(message)}
 
 
 def _plain(message: Message) -> Any:
+    if message.kind == "weights":
+        return message.data | {"values": message.data["values"].tolist()}
     from spikestream.cli.base.report import json_of
 
-    if message.kind in ("events", "spikes"):
+    if message.kind in ("events", "spikes", "sound"):
         return message.data.tolist()
     if message.kind == "decisions":
         return [json_of(row) for row in message.data]

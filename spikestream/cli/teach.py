@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from spikestream.cli.base import Console, add_quiet
+from spikestream.cli.base import Console, add_access, add_quiet
 from spikestream.units import duration_us, show_us
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     add("--reward", type=float, default=0.0, metavar="R", help="for rules that learn by reward (default 0)")
     add("--url", default=URL, help=f"where it publishes (default {URL})")
     add("--json", action="store_true", help="print one JSON object, nothing else")
+    add_access(made)
     add_quiet(made)
     return made
 
@@ -39,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
 
     console = Console(options.quiet)
     for_us = duration_us(options.for_)
-    with Client(options.url, (), name="spikestream teach") as client:
+    access = {"token_file": options.token_file, "ca": options.ca}
+    with Client(options.url, (), name="spikestream teach", **access) as client:
         came = client.teach(options.label, for_us, reward=options.reward, pipeline=options.name)
     if options.json:
         console.json({"pipeline": options.name, "label": options.label, **came.fields()})

@@ -10,23 +10,28 @@ import sys
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spikestream.config.sections import ChipConfig, Config, HearConfig
+from spikestream.config.sections import ChipConfig, Config, HearConfig, LogConfig
 from spikestream.errors import ConfigError, nearest
 from spikestream.files.regular import open_regular
-from spikestream.wire import is_topic
+from spikestream.wire import is_pattern, is_topic
 
 __all__ = [
     "HOUR_US",
+    "OF_THE_DAEMON",
     "ChipConfig",
     "Config",
     "HearConfig",
+    "LogConfig",
     "from_tables",
     "parsed_setting",
+    "parsed_toml",
+    "pipeline_of",
     "read_config",
+    "read_pipelines",
     "read_toml",
     "to_tables",
     "with_value",
@@ -34,24 +39,99 @@ __all__ = [
 
 HOUR_US = 3_600_000_000
 POLARITIES = ("split", "ignore")
+OF_THE_DAEMON = ("publish", "log", "control", "http")
+"""Sections that all pipelines of a daemon share."""
+RESTARTS = ("failure", "never")
 LONGEST_STAGE = "x" * 44 + ".decisions"
 """Room that a topic needs behind the name of its pipeline."""
 
 
 def read_config(path: str | Path | None, sets: Sequence[str] = (), base: Mapping[str, Any] | None = None) -> Config:
     """Return the configuration of ``base`` tables, then a TOML file, then ``section.key=value`` settings on top."""
-    tables: dict[str, Any] = {k: dict(v) if isinstance(v, Mapping) else v for k, v in (base or {}).items()}
+    tables = _copied(base or {})
     below = tables.pop("model", None)
     if path is not None:
         _overlay(tables, read_toml(path))
     for text in sets:
         _set(tables, text)
+    return from_tables(_with_model(tables, below))
+
+
+def read_pipelines(
+    path: str | Path, sets: Sequence[str], base_of: Callable[[Config], Mapping[str, Any]]
+) -> dict[str, Config]:
+    """Return the configurations of a daemon's pipelines by name, from a TOML file with ``KEY=VALUE`` settings on top.
+
+    Each table of ``[pipelines]`` is one, made on the sections outside; without it the file is one pipeline.
+    ``base_of`` returns the tables that what a configuration names brings along. Raises `ConfigError`.
+    """
+    tables = read_toml(path)
+    for text in sets:
+        _set(tables, text)
+    return {name: _on_base(own, base_of) for name, own in _split(tables).items()}
+
+
+def parsed_toml(text: str) -> dict[str, Any]:
+    """Return the tables of a TOML text; raises `ConfigError`."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"this is not TOML: {error}") from error
+
+
+def pipeline_of(
+    name: str, tables: Mapping[str, Any], base_of: Callable[[Config], Mapping[str, Any]], outside: Config
+) -> Config:
+    """Return the configuration of one more pipeline of a daemon from its own ``tables``; raises `ConfigError`."""
+    shared = {section: dataclasses.asdict(getattr(outside, section)) for section in OF_THE_DAEMON}
+    return _on_base(_one_of(shared, name, tables), base_of)
+
+
+def _on_base(own: Mapping[str, Any], base_of: Callable[[Config], Mapping[str, Any]]) -> Config:
+    """Return the configuration of tables, with the defaults below them that it asks for itself."""
+    base = _copied(base_of(from_tables(_with_model(dict(own)))))
+    below = base.pop("model", None)
+    _overlay(base, own)
+    return from_tables(_with_model(base, below))
+
+
+def _split(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the tables of every pipeline by name."""
+    outside = {name: table for name, table in tables.items() if name != "pipelines"}
+    named, publish = tables.get("pipelines"), outside.get("publish", {})
+    if named is None:
+        return {from_tables({"publish": publish}).publish.pipeline: outside}
+    if not isinstance(named, Mapping) or not named or not all(isinstance(table, Mapping) for table in named.values()):
+        allowed = "[pipelines.NAME.SECTION]"
+        raise ConfigError("pipelines are tables, each with a name", key="pipelines", value=named, allowed=allowed)
+    if isinstance(publish, Mapping) and "pipeline" in publish:
+        text = "publish.pipeline is the name of a single pipeline, and here each has its own"
+        raise ConfigError(text, key="publish.pipeline", value=publish["pipeline"], remedy="leave it out")
+    return {name: _one_of(outside, name, own) for name, own in named.items()}
+
+
+def _one_of(outside: Mapping[str, Any], name: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of one pipeline of several."""
+    for section in OF_THE_DAEMON:
+        if section in own:
+            text, allowed = f"'{section}' is for the whole daemon", f"[{section}], outside of the pipelines"
+            raise ConfigError(text, key=f"pipelines.{name}.{section}", allowed=allowed)
+    made = _copied(outside)
+    if "model" in own:  # a network is one thing, not an overlay of two
+        made.pop("model", None)
+    _overlay(made, own)
+    publish = made.get("publish", {})
+    return {**made, "publish": {**publish, "pipeline": name} if isinstance(publish, Mapping) else publish}
+
+
+def _with_model(tables: dict[str, Any], below: Any = None) -> dict[str, Any]:
+    """Return tables whose section model is whole: read from the file it names, or made on that ``below``."""
     model = tables.get("model")
     if isinstance(model, Mapping) and "file" in model:  # what is read here goes into every checkpoint
         tables["model"] = {**read_toml(str(model["file"])), **{k: v for k, v in model.items() if k != "file"}}
     elif below and (model is None or isinstance(model, Mapping)):
         tables["model"] = {**below, **(model or {})}
-    return from_tables(tables)
+    return tables
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -70,6 +150,8 @@ def from_tables(tables: Mapping[str, Any]) -> Config:
     sections = {f.name: f for f in dataclasses.fields(Config)}
     made: dict[str, Any] = {}
     for name, table in tables.items():
+        if name == "pipelines":
+            raise ConfigError("several pipelines are for a daemon", key=name, remedy="spikestream run CONFIG")
         if name not in sections:
             raise ConfigError(f"unknown section '{name}'", key=name, nearest=nearest(name, sections))
         if name == "filter":
@@ -117,16 +199,40 @@ def _check(config: Config) -> None:
         ("address.polarity", config.address.polarity, config.address.polarity in POLARITIES, ", ".join(POLARITIES)),
         ("readout.window_us", config.readout.window_us, config.readout.window_us > 0, "1 or more"),
         ("checkpoint.every_s", config.checkpoint.every_s, config.checkpoint.every_s > 0, "numbers above 0"),
+        ("checkpoint.keep", config.checkpoint.keep, 1 <= config.checkpoint.keep <= 1_000, "1 to 1,000"),
+        *_log_checks(config.log),
+        ("restart.policy", config.restart.policy, config.restart.policy in RESTARTS, ", ".join(RESTARTS)),
+        ("restart.base_s", config.restart.base_s, config.restart.base_s > 0, "numbers above 0"),
+        ("restart.cap_s", config.restart.cap_s, config.restart.cap_s > 0, "numbers above 0"),
+        ("restart.calm_s", config.restart.calm_s, config.restart.calm_s > 0, "numbers above 0"),
         (
             "publish.pipeline",
             config.publish.pipeline,
             is_topic(f"{config.publish.pipeline}.{LONGEST_STAGE}"),
             "letters, digits, - and _",
         ),
+        ("publish.ring_bytes", config.publish.ring_bytes, config.publish.ring_bytes >= 0, "0 or more"),
     )
     for key, value, fits, allowed in checks:
         if not fits:
             raise ConfigError(f"{key} = {value!r} is out of range", key=key, value=value, allowed=allowed)
+
+
+def _log_checks(log: LogConfig) -> list[tuple[str, Any, bool, str]]:
+    """Return key, value, whether it fits, and what is allowed, of what the segment log is told."""
+    patterns = all(map(is_pattern, log.topics)) and bool(log.topics)
+    return [
+        ("log.topics", log.topics, patterns, "patterns such as main.network.spikes, main.> or *"),
+        ("log.segment_bytes", log.segment_bytes, 1 << 16 <= log.segment_bytes <= 1 << 30, "65,536 to 1,073,741,824"),
+        (
+            "log.max_bytes",
+            log.max_bytes,
+            log.max_bytes >= 4 * log.segment_bytes,
+            "4 log.segment_bytes or more",
+        ),
+        ("log.max_age_s", log.max_age_s, log.max_age_s >= 0, "0 or more"),
+        ("log.sync_s", log.sync_s, 0 <= log.sync_s <= 3_600, "0 to 3,600"),
+    ]
 
 
 def _section(name: str, default: Any, table: Mapping[str, Any]) -> Any:
@@ -167,6 +273,10 @@ def _filters(rows: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple(dict(row) for row in rows)
 
 
+def _copied(tables: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: dict(table) if isinstance(table, Mapping) else table for name, table in tables.items()}
+
+
 def _overlay(tables: dict[str, Any], over: Mapping[str, Any]) -> None:
     for name, value in over.items():
         below = tables.get(name)
@@ -177,12 +287,13 @@ def _set(tables: dict[str, Any], text: str) -> None:
     """Put one ``section.key=value`` into the tables; a value that is no TOML is a text, and so is one for a text."""
     path, equals, value = text.partition("=")
     names = path.strip().split(".")
-    if not equals or len(names) > 2 or not all(names):
+    most = 4 if names[0] == "pipelines" else 2
+    if not equals or len(names) > most or not all(names):
         raise ConfigError(
             f"'{text}' is no setting", key=path, value=text, allowed="section.key=value, e.g. network.neurons=400"
         )
     *section, key = names
-    parsed = value.strip() if _is_bare_text(names, value) else _parsed(value)
+    parsed = value.strip() if _is_bare_text(names[most - 2 :] or names, value) else _parsed(value)
     table = tables
     for name in section:
         table = table.setdefault(name, {})

@@ -38,7 +38,7 @@ class BatchConfig:
 class HearConfig:
     """The ear that hears sound; see `spikestream.kernels.cochlea` and `spikestream.kernels.carfac`."""
 
-    stage: str = "hear"  # the name it is registered by: "hear" for gammatone filters, "carfac", or a plugin's
+    stage: str = "hear"  # "hear" for gammatone filters, "contrast", "carfac", or the name of a plugin's
     bands: int = 64
     low_hz: float = 0.0  # 0 for the ear's own: 50 of gammatone filters, 30 of CARFAC
     high_hz: float = 0.0  # 0 for the ear's own: 7,000, or 0.45 of the sample rate where that is less; CARFAC has 0.425
@@ -51,7 +51,7 @@ class HearConfig:
 class FeaturesConfig:
     """What is made of the spikes of an eye before anything learns from them; see `spikestream.stages.features`."""
 
-    kind: str = "none"  # or "pool", "edges", "surface"
+    kind: str = "none"  # or "pool", "edges", "surface", "stdp"
     patterns: str = "edges"
     size: int = 5
     directions: int = 8
@@ -66,6 +66,18 @@ class FeaturesConfig:
     pool: int = 2
     stride: int = 0
     rest_ms: float = 5.0
+    maps: int = 16
+    step: int = 1
+    share: bool = True
+    balance: float = 1.0
+    tau_plus_ms: float = 20.0
+    lesson_ms: float = 100.0
+    rate_start: float = 0.5
+    rate_end: float = 0.005
+    lessons_half: float = 1.0
+    theta_plus: float = 0.1
+    theta_half: float = 10.0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +155,7 @@ class ClassifierConfig:
 
     reads: str = "senses"  # what it hears: the senses, with no network at all, or the "network"
     classes: int = 10
-    hidden: int = 200
+    hidden: tuple[int, ...] = (200,)  # layer by layer
     tick_us: int = 1_000
     seed: int = 0
     reset: bool = False
@@ -173,10 +185,18 @@ class ClassifierConfig:
 
 @dataclass(frozen=True, slots=True)
 class PublishConfig:
-    """Where spikes and decisions are published, as URLs, and the first token of their topics."""
+    """Where spikes and decisions are published, as URLs, the first token of their topics, and who may listen in."""
 
     urls: tuple[str, ...] = ()
     pipeline: str = "main"
+    token_file: str = ""  # what a client of a network listener has to know; "" for nothing, on this machine only
+    tls_certificate: str = ""  # PEM, for tcps:// and wss://
+    tls_key: str = ""  # "" where the certificate's file holds it
+    origins: tuple[str, ...] = ()  # of pages that may open a WebSocket, besides those of this machine
+    max_connections: int = 256  # of each listener
+    handshake_s: float = 5.0
+    queue_bytes: int = 8 << 20  # what is kept of messages for one slow subscriber
+    ring_bytes: int = 64 << 20  # of each topic, for who comes later; 0 for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +205,44 @@ class CheckpointConfig:
 
     path: str = ""
     every_s: float = 60.0
+    keep: int = 3  # versions: the file itself is the newest, then NAME.1, NAME.2
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """Where a daemon keeps what it has published, to be had again; "" for nowhere. See `spikestream.log`."""
+
+    path: str = ""  # a folder
+    kinds: tuple[str, ...] = ("decisions", "weights", "stats", "gap")
+    topics: tuple[str, ...] = (">",)
+    max_bytes: int = 1 << 30
+    max_age_s: float = 0.0  # 0 for no limit
+    segment_bytes: int = 64 << 20
+    sync_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RestartConfig:
+    """What a daemon does when a pipeline fails: "failure" runs it again, "never" lets it be."""
+
+    policy: str = "failure"
+    base_s: float = 0.5  # before the first try; every other waits twice as long
+    cap_s: float = 30.0
+    calm_s: float = 60.0  # who has run so long begins with base_s again
+
+
+@dataclass(frozen=True, slots=True)
+class ControlConfig:
+    """What may be asked of a running daemon; see docs/control.md."""
+
+    folder: str = ""  # whose files requests may name, none if empty
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """Where a daemon serves health, metrics and control over HTTP; see docs/control.md."""
+
+    url: str = ""  # nowhere if empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,3 +264,7 @@ class Config:
     trust: TrustConfig = field(default_factory=TrustConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    restart: RestartConfig = field(default_factory=RestartConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)

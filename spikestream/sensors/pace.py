@@ -35,6 +35,7 @@ class Pace:
         self._sleep = sleep
         self.sent = 0
         self.held = 0  # rows of the batch that waits for its time
+        self._paused_s = 0.0
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -45,6 +46,10 @@ class Pace:
     def live(self) -> bool:
         """Return whether the sensor is live."""
         return self.sensor.live
+
+    def paused(self, seconds: float) -> None:
+        """Move the schedule: so long nobody took anything."""
+        self._paused_s += seconds
 
     async def batches(self, start: int = 0) -> AsyncIterator[Batch]:
         """Yield the sensor's batches from ``start`` µs on, each when it is due."""
@@ -58,7 +63,8 @@ class Pace:
         async for batch in self.sensor.batches(start):
             if origin is None:
                 begun, origin, now = self._clock(), batch.start, batch.start
-            begun -= max(0.0, (batch.start - now) * scale - GAP_S)
+            begun += self._paused_s - max(0.0, (batch.start - now) * scale - GAP_S)
+            self._paused_s = 0.0
             delay = begun + (batch.stop - origin) * scale - self._clock()
             if delay > 0:
                 self.held = len(batch)

@@ -20,7 +20,8 @@ class Channel:
     def __init__(self, batches: int = 64, rows: int = 1 << 20, span_us: int = 1 << 62) -> None:
         self.taken = self.given = self.dropped = 0
         self._limits = (batches, rows, span_us)
-        self._queue: deque[tuple[Batch, int]] = deque()
+        self._queue: deque[tuple[Batch, int, int]] = deque()  # with when it came, and when it was put here
+        self.waited_ns = 0  # of the batch that `get` returned last
         self._rows = 0
         self._closed = False
         self._change = threading.Condition()
@@ -31,7 +32,7 @@ class Channel:
     def waiting(self) -> int:
         """Return the rows that wait, counted from the queue itself."""
         with self._change:
-            return sum(len(batch) for batch, _ in self._queue)
+            return sum(len(batch) for batch, *_ in self._queue)
 
     async def put(self, batch: Batch, came_ns: int = 0) -> None:
         """Hand a batch over, waiting for room first; where the wait is cancelled it is handed over all the same.
@@ -51,7 +52,7 @@ class Channel:
         """Hand a batch over at once, dropping the oldest ones where there is no room."""
         with self._change:
             while self._queue and self._full(batch):
-                old, _ = self._queue.popleft()
+                old, *_ = self._queue.popleft()
                 self._rows -= len(old)
                 self.dropped += len(old)
         self._add(batch, came_ns)
@@ -69,7 +70,8 @@ class Channel:
                 if self._closed:
                     return None
                 self._change.wait()
-            batch, came_ns = self._queue.popleft()
+            batch, came_ns, put_ns = self._queue.popleft()
+            self.waited_ns = monotonic_ns() - put_ns
             self._rows -= len(batch)
             self.given += len(batch)
         if self._loop is not None:
@@ -85,7 +87,8 @@ class Channel:
 
     def _add(self, batch: Batch, came_ns: int) -> None:
         with self._change:
-            self._queue.append((batch, came_ns or monotonic_ns()))
+            now_ns = monotonic_ns()
+            self._queue.append((batch, came_ns or now_ns, now_ns))
             self._rows += len(batch)
             self.taken += len(batch)
             self._change.notify()

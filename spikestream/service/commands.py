@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from spikestream.batch import Batch, Command, Label, Setting, Window
 from spikestream.config import Config
@@ -66,6 +67,20 @@ class Planned:
         due = [one for one in self._waiting if self._start + one[0] < batch.stop]
         del self._waiting[: len(due)]
         return [Setting(self._start + after, key, value) for after, key, value in due]
+
+
+def in_time(command: Command, now: int | None, start: int) -> Command | None:
+    """Return the command as it takes effect: one that comes too late at ``now``, so that a record of it says the same.
+
+    A mark that is wholly past, or wholly before the ``start`` of the whole stream, is None.
+    """
+    if now is None:
+        return None if isinstance(command, Window) and command.stop <= start else command
+    if command.t >= now:
+        return command
+    if isinstance(command, Window):
+        return replace(command, start=now) if command.stop > now else None
+    return replace(command, t=now)
 
 
 def _holds_voices(sensor: Sensor) -> bool:

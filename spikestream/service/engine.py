@@ -9,92 +9,39 @@ oldest batches and counts them. Every hop is counted at both ends.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import heapq
 import itertools
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from time import monotonic_ns
-from typing import Protocol
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic_ns, time_ns
+from typing import TypeAlias
 
-import numpy as np
-
-from spikestream.batch import SPIKE, Batch, Command, Decisions, Sound, Spikes, Window, no_events
+from spikestream.batch import Batch, Command, Decisions, Sound, moved, no_events
 from spikestream.pipeline import Hop, Pipeline
 from spikestream.sensors.base import Sensor
 from spikestream.sensors.pace import Pace
 from spikestream.service.channel import Channel
+from spikestream.service.commands import in_time
 from spikestream.service.hub import Hub
+from spikestream.service.ledger import hops_to_subscribers, published_of
+from spikestream.service.progress import Progress, Waterfall
+from spikestream.service.thread import in_thread
+from spikestream.service.watching import Watcher
 from spikestream.wire import Gap, kind_of
 
 HANDED_OVER = 8
 """Results that may wait for the loop before the worker waits."""
-LATENCIES = 100_000
-"""The last so many batches give the latency percentiles."""
+LOOKS, LOOK_S = 500, 0.001
+"""So often, and so far apart, a moment is looked for in which the pipeline is idle."""
+SECOND_US = 1_000_000
 LIVE_US, LIVE_BATCHES = 4_000_000, 1 << 13
 """So much stream time of a live sensor may wait for a slow pipeline, in so many batches at most."""
 
 
-class Watcher(Protocol):
-    """Whoever looks at each batch and what became of it, in the worker thread and in stream order."""
-
-    def __call__(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
-        """Take one batch, the commands that came with it, and every stage's output for it."""
-        ...
-
-
-class OutputHash:
-    """SHA-256 over all spikes and decisions that the stages behind `address` made, however they were cut."""
-
-    def __init__(self) -> None:
-        self._hashes: dict[str, hashlib._Hash] = {}
-
-    def __call__(self, batch: Batch, commands: Sequence[Command], outputs: Mapping[str, Batch]) -> None:
-        """Add the outputs of one batch."""
-        for name, made in outputs.items():
-            if name != "address" and isinstance(made, Spikes | Decisions):
-                self._hashes.setdefault(name, hashlib.sha256()).update(_canonical(made))
-
-    def hexdigest(self) -> str:
-        """Return the hash of the hashes of all stages, by name."""
-        total = hashlib.sha256()
-        for name in sorted(self._hashes):
-            total.update(f"{name} {self._hashes[name].hexdigest()}\n".encode())
-        return total.hexdigest()
-
-
-def _canonical(made: Spikes | Decisions) -> bytes:
-    if isinstance(made, Decisions):
-        return "".join(f"{row!r}\n" for row in made.rows).encode()
-    table = np.empty(len(made), SPIKE)
-    table["t"], table["axon"] = made.t, made.axon
-    return table.tobytes()
-
-
-@dataclass(slots=True)
-class Progress:
-    """What has gone through so far; written by the worker, read by whoever shows it."""
-
-    started_ns: int = 0
-    ended_ns: int = 0
-    start: int | None = None
-    stop: int = 0
-    rows: int = 0
-    made: dict[str, int] = field(default_factory=dict)
-    latencies_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LATENCIES))
-
-    def realtime_factor(self) -> float:
-        """Return stream seconds per second."""
-        wall_ns = max(1, (self.ended_ns or monotonic_ns()) - self.started_ns)
-        return (self.stop - (self.start or 0)) * 1000 / wall_ns
-
-    def latency_ms(self, percent: float, last: int = LATENCIES) -> float:
-        """Return a percentile of the time from a batch's arrival to its publication, in ms, of the ``last`` batches."""
-        if not self.latencies_ns:
-            return 0.0
-        return float(np.percentile(list(itertools.islice(reversed(self.latencies_ns), last)), percent)) / 1e6
+_Result: TypeAlias = tuple[Batch, dict[str, Batch], int, int]
+"""A batch, what became of it, when it came and when the pipeline was through with it, on the monotonic clock in ns."""
 
 
 class Engine:
@@ -102,6 +49,8 @@ class Engine:
 
     ``commands`` have stream times; `command` adds more while it runs, and ``mark`` those that follow from a batch,
     within it. ``mark`` and ``watch`` are called in the worker thread, ``on_outputs`` on the loop after publication.
+    ``last`` is the stream time up to which another engine has published, and ``start`` where this one begins: a sensor
+    that would begin earlier is moved there, by whole seconds. None for whatever the sensor gives.
     """
 
     def __init__(
@@ -115,9 +64,25 @@ class Engine:
         mark: Callable[[Batch], Sequence[Command]] = lambda batch: (),
         watch: Iterable[Watcher] = (),
         on_outputs: Callable[[Mapping[str, Batch]], None] | None = None,
+        last: int | None = None,
+        start: int | None = None,
     ) -> None:
         self.pipeline, self.sensor, self.hub, self.name = pipeline, sensor, hub, name
         self.progress = Progress()
+        self.waterfall = Waterfall(pipeline.stages)
+        pipeline.after = self.waterfall.after
+        self.sound = True
+        """Whether the pipeline is whole: no batch is in it, and none broke it."""
+        self.passed_by = 0
+        self._got = self._run_rows = 0  # rows that the worker has taken, and those it is through with
+        self._handed: Counter[str] = Counter()  # rows of each stage that the worker has handed over,
+        self._told: Counter[str] = Counter()  # and of those, what was published
+        self.held = 0
+        self._last, self._start = last, start
+        self._going = asyncio.Event()
+        self._going.set()
+        # Another engine may have run this pipeline, or published under this name.
+        self._before = pipeline.taken, pipeline.made, hub.ledger() if hub is not None and hub.published() else None
         # A recording waits, so a little is enough; of a live sensor, what is not taken in time is lost.
         self.channel = Channel(LIVE_BATCHES, span_us=LIVE_US) if sensor.live else Channel()
         self._mark = mark
@@ -138,6 +103,37 @@ class Engine:
         with self._lock:
             heapq.heappush(self._commands, (command.t, next(self._order), command))
 
+    def commands_left(self) -> list[Command]:
+        """Return the commands whose time has not come."""
+        with self._lock:
+            return [command for _, _, command in sorted(self._commands, key=lambda one: one[:2])]
+
+    def pause(self) -> None:
+        """Take nothing more from the sensor until `resume`; of a live one everything is dropped and counted."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._going.set()
+
+    @property
+    def reached(self) -> int | None:
+        """Return the stream time, µs, up to which it has run, or another engine before it; None where none has."""
+        return self._last if self.progress.start is None else self.progress.stop
+
+    @property
+    def paused(self) -> bool:
+        """Return whether it waits for `resume`."""
+        return not self._going.is_set()
+
+    def lost(self) -> int:
+        """Return how many events or samples the sensor gave that never came through, once it has ended with an error.
+
+        Those dropped while it ran are not among them.
+        """
+        source = self.sensor.sensor if isinstance(self.sensor, Pace) else self.sensor
+        return source.sent - self.progress.rows - self.channel.dropped - self.passed_by
+
     def watch(self, watcher: Watcher) -> None:
         """Add a watcher, before it runs."""
         self._watch.append(watcher)
@@ -151,6 +147,24 @@ class Engine:
 
         await asyncio.to_thread(alone)
 
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """Keep the next batch from going into the pipeline for as long as this holds: figures stand still.
+
+        Where the pipeline is never idle it holds nothing, and what is read may be a batch apart.
+        """
+        for _ in range(LOOKS):
+            if self._busy.acquire(blocking=False):
+                break
+            await asyncio.sleep(LOOK_S)
+        else:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._busy.release()
+
     def stop(self) -> None:
         """Take nothing more from the sensor; what was taken is still run and published, and nobody is waited for."""
         self.stopping = True
@@ -162,9 +176,9 @@ class Engine:
     async def run(self) -> None:
         """Run to the end; raises what the sensor raised, after everything before it was run and published."""
         loop = asyncio.get_running_loop()
-        results: asyncio.Queue[tuple[Batch, dict[str, Batch], int] | None] = asyncio.Queue()
+        results: asyncio.Queue[_Result | None] = asyncio.Queue()
 
-        def hand_over(result: tuple[Batch, dict[str, Batch], int] | None) -> None:
+        def hand_over(result: _Result | None) -> None:
             loop.call_soon_threadsafe(results.put_nowait, result)
 
         self.progress.started_ns = monotonic_ns()
@@ -172,7 +186,7 @@ class Engine:
         self._pump.add_done_callback(lambda _: self.channel.close())
         if self.stopping:
             self._pump.cancel()
-        worker = asyncio.create_task(asyncio.to_thread(self._work, hand_over))
+        worker = in_thread(lambda: self._work(hand_over))
         try:
             await self._publish_all(results)
             await worker
@@ -189,42 +203,77 @@ class Engine:
 
     def hops(self) -> list[Hop]:
         """Return the loss ledger from the sensor to the last subscriber."""
-        channel, made, source = self.channel, self.pipeline.made, self.sensor
+        channel, source = self.channel, self.sensor
         hops = []
         if isinstance(source, Pace):
             hops.append(Hop("sensor to pace", source.sensor.sent, source.sent, held=source.held))
+        passed_by = {"paused": self.passed_by}
+        taken, made_before, before = self._before
+        under_way = 0 if self.progress.ended_ns else 1  # at the end nothing is: what has not arrived is missing
+        working = under_way * (self._got - self._run_rows)
         hops += [
-            Hop("sensor to channel", source.sent, channel.taken),
+            Hop("sensor to channel", source.sent, channel.taken, dropped=passed_by, held=self.held),
             Hop("channel", channel.taken, channel.given, dropped={"overrun": channel.dropped}, held=channel.waiting),
-            Hop("channel to pipeline", channel.given, self.pipeline.taken),
+            Hop("channel to pipeline", channel.given, self.pipeline.taken - taken, held=working),
             *self.pipeline.hops(),
         ]
         if self.hub is None:
             return hops
         ledger = self.hub.ledger()
-        for name, rows in made.items():
-            topics = [topic for topic in ledger.published if topic.split(".")[1] == name]
-            published = sum(ledger.published[topic].rows for topic in topics)
-            left_out = sum(ledger.left_out[topic] for topic in topics)
-            hops.append(Hop(f"{name} to hub", rows, published, dropped={"frame": left_out}))
-        for one in ledger.subscribers:
-            for topic, flow in one.flows.items():
-                lost, held = {"slow or gone": flow.dropped.rows}, flow.held.rows + flow.flying.rows
-                hops.append(Hop(f"{topic} to {one.peer}", flow.due.rows, flow.sent.rows, dropped=lost, held=held))
-        return hops
+        for name, rows in self.pipeline.made.items():
+            published, left_out = published_of(ledger, self.name, name)
+            if before is not None:
+                earlier = published_of(before, self.name, name)
+                published, left_out = published - earlier[0], left_out - earlier[1]
+            held = under_way * (self._handed[name] - self._told[name])
+            made = rows - made_before[name]
+            hops.append(Hop(f"{name} to hub", made, published, dropped={"frame": left_out}, held=held))
+        return [*hops, *hops_to_subscribers(self.name, ledger)]
 
     async def _take(self) -> None:
         """Bring batches from the sensor to the channel."""
-        async for batch in self.sensor.batches():
+        by: int | None = None
+        async for batch in self.sensor.batches(self._start or 0):
             came_ns: int = getattr(self.sensor, "came_ns", 0)  # a device may know better when it came
+            if came_ns:
+                self.waterfall.hops["ingest"].add(monotonic_ns() - came_ns)
+            if by is None:  # whole seconds, in which every sensor has a whole number of samples
+                by = -(-max(0, (self._start or batch.start) - batch.start) // SECOND_US) * SECOND_US
+            placed = moved(batch, by) if by else batch
+            if self.paused and not self.stopping and not await self._go_on(placed):
+                continue
             if self.sensor.live:
-                self.channel.offer(batch, came_ns)
+                self.channel.offer(placed, came_ns)
             else:
-                await self.channel.put(batch, came_ns)
+                await self._put(placed, came_ns)
             if self.stopping:
                 break
 
-    def _work(self, hand_over: Callable[[tuple[Batch, dict[str, Batch], int] | None], None]) -> None:
+    async def _put(self, batch: Batch, came_ns: int = 0) -> None:
+        self.held = len(batch)
+        try:
+            await self.channel.put(batch, came_ns)
+        finally:
+            self.held = 0
+
+    async def _go_on(self, batch: Batch) -> bool:
+        """Return whether a batch that came while it is paused is to be run: of a recording, when it goes on."""
+        if self.sensor.live:
+            self.passed_by += len(batch)
+            return False
+        began_ns, self.held = monotonic_ns(), len(batch)
+        try:
+            await self._going.wait()
+        except asyncio.CancelledError:
+            await self._put(batch)
+            raise
+        finally:
+            self.held = 0
+        if isinstance(self.sensor, Pace):
+            self.sensor.paused((monotonic_ns() - began_ns) / 1e9)
+        return True
+
+    def _work(self, hand_over: Callable[[_Result | None], None]) -> None:
         """Run the pipeline on every batch of the channel: the body of the worker thread."""
         try:
             while (item := self.channel.get()) is not None:
@@ -237,11 +286,18 @@ class Engine:
             hand_over(None)
 
     def _run(self, batch: Batch, came_ns: int, hand_over: Callable[..., None]) -> None:
+        self._got += len(batch)
         now = self.pipeline.now
-        commands = [made for command in self._due(batch.stop) if (made := _in_time(command, now, batch.start))]
+        commands = [made for command in self._due(batch.stop) if (made := in_time(command, now, batch.start))]
         commands += self._mark(batch)
         with self._busy:
+            self.sound = False
+            self.waterfall.begin(self.channel.waited_ns)
             outputs = self.pipeline(batch, commands)
+            through_ns = self.waterfall.end()
+            self.sound = True
+            self._run_rows += len(batch)
+            self._handed.update({name: len(made) for name, made in outputs.items()})
         for watch in self._watch:
             watch(batch, commands, outputs)
         if self.progress.start is None:
@@ -249,7 +305,7 @@ class Engine:
         self.progress.stop = batch.stop
         self.progress.rows += len(batch)
         self._slots.acquire()
-        hand_over((batch, outputs, came_ns))
+        hand_over((batch, outputs, came_ns, through_ns))
 
     def _due(self, stop: int, peek: bool = False) -> list[Command]:
         with self._lock:
@@ -260,15 +316,19 @@ class Engine:
                 due.append(heapq.heappop(self._commands)[2])
             return due
 
-    async def _publish_all(self, results: asyncio.Queue[tuple[Batch, dict[str, Batch], int] | None]) -> None:
-        last: int | None = None
+    async def _publish_all(self, results: asyncio.Queue[_Result | None]) -> None:
+        last = self._last
         while (result := await results.get()) is not None:
-            batch, outputs, came_ns = result
+            batch, outputs, came_ns, through_ns = result
             try:
                 if self.hub is not None:
-                    self._publish(self.hub, batch, outputs, last)
+                    self._publish(self.hub, batch, outputs, last, _unix(came_ns, through_ns))
+                    self._told.update({name: len(made) for name, made in outputs.items()})
                     await self._ready(self.hub)
-                self.progress.latencies_ns.append(monotonic_ns() - came_ns)
+                now_ns = monotonic_ns()
+                self.progress.latencies_ns.append(now_ns - came_ns)
+                self.waterfall.hops["publish"].add(now_ns - through_ns)
+                self.waterfall.hops["total"].add(now_ns - came_ns)
                 last = batch.stop
                 if self._on_outputs is not None:
                     self._on_outputs(outputs)
@@ -286,23 +346,18 @@ class Engine:
             self._waiting.cancel()
             self._waiting = None
 
-    def _publish(self, hub: Hub, batch: Batch, outputs: Mapping[str, Batch], last: int | None) -> None:
+    def _publish(
+        self, hub: Hub, batch: Batch, outputs: Mapping[str, Batch], last: int | None, at: tuple[int, ...]
+    ) -> None:
         if last is not None and batch.start > last:
             hub.publish(f"{self.name}.sensor.gap", Gap(last, batch.start))
         for stage, made in outputs.items():
             if not isinstance(made, Sound):
-                hub.publish(f"{self.name}.{stage}.{kind_of(made)}", made)
+                decided = isinstance(made, Decisions) and made.rows
+                hub.publish(f"{self.name}.{stage}.{kind_of(made)}", made, at if decided else ())
 
 
-def _in_time(command: Command, now: int | None, start: int) -> Command | None:
-    """Return the command as it takes effect: one that comes too late at ``now``, so that a record of it says the same.
-
-    A mark that is wholly past, or wholly before the ``start`` of the whole stream, is None.
-    """
-    if now is None:
-        return None if isinstance(command, Window) and command.stop <= start else command
-    if command.t >= now:
-        return command
-    if isinstance(command, Window):
-        return replace(command, start=now) if command.stop > now else None
-    return replace(command, t=now)
+def _unix(*monotonic: int) -> tuple[int, ...]:
+    """Return times of the monotonic clock as unix ns."""
+    behind_ns = time_ns() - monotonic_ns()
+    return tuple(one + behind_ns for one in monotonic)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from spikestream.building import tick_us_of
+from spikestream.checkpoint import newest
 from spikestream.config import Config
 from spikestream.errors import ConfigError
 from spikestream.files.labels import LabelRow
 from spikestream.files.sound import is_sound
+from spikestream.registry import load
 from spikestream.sensors.base import Sensor, open_sensor, parse_uri
 from spikestream.sensors.guard import Guard
 from spikestream.sensors.record import Record, is_record
@@ -32,6 +34,8 @@ class Job:
     model: str = ""
     save: str = ""
     save_every_s: float | None = None
+    keep: int = 1
+    """Versions that are kept of ``save``."""
     record: str = ""
     at: tuple[tuple[int, str, bool | int | float | str], ...] = ()
     """Settings: µs after the stream's start, key, value."""
@@ -42,6 +46,21 @@ class Job:
     """Whether a subscriber may make the run wait for it: never a daemon."""
 
 
+def daemon_job(config: Config, record: str = "") -> Job:
+    """Return what a daemon does with a configuration: it goes on from its checkpoint, and saves there."""
+    path = config.checkpoint.path
+    saving = config.checkpoint
+    return Job(
+        config,
+        model=newest(path) if path else "",
+        save=path,
+        save_every_s=saving.every_s,
+        keep=saving.keep,
+        record=record,
+        blocking=False,
+    )
+
+
 def check(job: Job) -> None:
     """Refuse what could only fail at the end of the run, or would write over what is read."""
     if job.wait_subscribers < 0 or (job.wait_subscribers and not job.config.publish.urls):
@@ -50,8 +69,11 @@ def check(job: Job) -> None:
     for path in (job.save, job.record):
         if "\0" in path or (path and not Path(path).absolute().parent.is_dir()):
             raise ConfigError(f"cannot write {path!r}: there is no such folder", value=path)
-        if path and Path(path).is_dir():
+        folder = bool(path) and Path(path).is_dir()
+        if folder and path != job.record:  # a record may be a folder of segments
             raise ConfigError(f"cannot write {path!r}: it is a folder", value=path)
+        if path and not folder and Path(path).exists() and not Path(path).is_file():
+            raise ConfigError(f"cannot write {path!r}: it is no regular file", value=path)
     if Path(job.record).suffix.lower() in SOUNDS:
         text = f"sound is recorded as .wav, or with all that belongs to it as .rec, not as {Path(job.record).suffix}"
         raise ConfigError(text, key="--record", value=job.record)
@@ -94,7 +116,10 @@ def sensor_of(job: Job, rows: Sequence[LabelRow]) -> Sensor:
     selection = {name: value for name in ("from_us", "to_us") if (value := getattr(job, name)) is not None}
     if selection and not (sounding or scheme == "wav"):
         text = "only a recording of events or a sound file can be cut with --from and --to"
-        raise ConfigError(text, key="--from", value=job.from_us)
+        parts = hasattr(load("sensors", scheme), "tables")  # a data set
+        remedy = f"choose samples in its URI: {scheme}://{location}?skip=100&take=50, or split=test" if parts else ""
+        key = "--to" if job.from_us is None else "--from"
+        raise ConfigError(text, key=key, value=selection.get("from_us", job.to_us), remedy=remedy)
     for key in ("format", "layout", "time"):
         if getattr(config.sensor, key) != getattr(Config().sensor, key):
             text = f"sensor.{key} is for recordings; options of a sensor go into its URI, as in blinker://?hz=5"

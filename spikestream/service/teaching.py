@@ -26,7 +26,7 @@ class Teacher:
     """Fulfils requests to ``teach`` the readout of an engine's pipeline; call it on the loop."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         readout: Any = engine.pipeline.stages["readout"]
         readout.on_label = self._came
         self._readout = readout
@@ -37,13 +37,13 @@ class Teacher:
         """Teach what a request asks for, and return what came of it; raises `Refusal` where it cannot be."""
         wanted = lesson(fields)
         self._check(wanted)
-        now = self._engine.progress.stop
+        now = self.engine.progress.stop
         start, stop = wanted.span(now)
         self._loop = asyncio.get_running_loop()
         label = Label(now, start, stop, wanted.label, wanted.reward)
         learned: asyncio.Future[int | None] = self._loop.create_future()
         self._waiting.append((label, learned))
-        self._engine.command(label)
+        self.engine.command(label)
         done, _ = await asyncio.wait([learned], timeout=PATIENCE_S)
         windows = learned.result() if done else None
         if done and windows is None:
@@ -51,10 +51,10 @@ class Teacher:
         return Taught(now, start, stop, windows).fields()
 
     def _check(self, wanted: Lesson) -> None:
-        name, known = self._engine.name, getattr(self._readout, "names", ())
+        name, known = self.engine.name, getattr(self._readout, "names", ())
         if wanted.pipeline != name:
             raise Refusal("pipeline", f"there is no pipeline '{wanted.pipeline:.80}', only '{name}'")
-        if self._engine.progress.start is None:
+        if self.engine.progress.start is None:
             raise Refusal("early", "nothing has been heard yet: there is nothing to be taught")
         if not self._readout.learning:
             raise _frozen()

@@ -150,10 +150,12 @@ def unknown_verb(verb: str, known: Iterable[str]) -> int:
     return USAGE
 
 
-def run_until_signalled(main: Coroutine[Any, Any, None], stop: Callable[[], None]) -> int | None:
+def run_until_signalled(
+    main: Coroutine[Any, Any, None], stop: Callable[[], None], hang_up: Callable[[], None] | None = None
+) -> int | None:
     """Run ``main`` to its end; the first SIGINT or SIGTERM calls ``stop``, a second one ends at once.
 
-    Returns the signal's number, None where none came.
+    SIGHUP calls ``hang_up``, where there is one. Returns the number of the first of the two, None where none came.
     """
     import asyncio  # not at the top: `--help` starts without it
 
@@ -171,6 +173,8 @@ def run_until_signalled(main: Coroutine[Any, Any, None], stop: Callable[[], None
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal, number)
+        if hang_up is not None:
+            loop.add_signal_handler(signal.SIGHUP, hang_up)
         await main
 
     try:
@@ -179,6 +183,14 @@ def run_until_signalled(main: Coroutine[Any, Any, None], stop: Callable[[], None
         if not came:
             raise
     return came[0] if came else None
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Add what a client may need to be let in, and to know whom it talks to."""
+    parser.add_argument(
+        "--token-file", default="", metavar="FILE", help="holds the server's token (default: SPIKESTREAM_TOKEN_FILE)"
+    )
+    parser.add_argument("--ca", default="", metavar="FILE", help="certificates to trust at tcps:// and wss://, as PEM")
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:

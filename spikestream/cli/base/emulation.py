@@ -11,7 +11,7 @@ import numpy as np
 from spikestream.batch import Spikes
 from spikestream.cli.base.stimulus import Stimulus, timed
 from spikestream.pipeline import Pipeline
-from spikestream.service.engine import OutputHash
+from spikestream.service.watching import OutputHash
 
 if TYPE_CHECKING:
     from spikestream.stages.chip import Chip

@@ -12,6 +12,7 @@ from spikestream.units import show_us
 if TYPE_CHECKING:
     from spikestream.batch import Decision
     from spikestream.config import Config
+    from spikestream.service.lane import Lane
     from spikestream.service.session import Session
 
 
@@ -34,7 +35,7 @@ def exit_code(console: Console, session: Session, signalled: int | None, strict:
     return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
 
 
-def say_if_cold(console: Console, session: Session | None = None) -> None:
+def say_if_cold(console: Console, session: Lane | None = None) -> None:
     """Tell why nothing happens yet, where kernels have to be compiled first."""
     from spikestream.kernels import COLD
 

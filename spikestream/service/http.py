@@ -1,0 +1,216 @@
+"""HTTP: health, readiness, metrics, status and all requests of the desk, for programs that speak nothing else.
+
+Law: what a page in a browser may not do, nothing here lets it do. Without a token only loopback listens, and only for
+names of loopback, so that no name that was rebound gets in; a request of another page's is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import ipaddress
+import itertools
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from spikestream.errors import ClientError, ConfigError
+from spikestream.service.metrics import CONTENT_TYPE, page_of
+from spikestream.wire import Reply, Request
+
+if TYPE_CHECKING:
+    from spikestream.service.daemon import Daemon
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 64 << 10
+"""Of a request's body, as of a client's frame."""
+MOST_CONNECTIONS = 64
+GUESS_S = 1.0
+"""A wrong token is answered so late."""
+CLOSING_S = 1.0
+CODES = {"do": 404, "pipeline": 404, "key": 400, "value": 400, "folder": 403, "busy": 429, "full": 409}
+CODES |= {"early": 409, "frozen": 409, "over": 503, "failed": 500}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Http:
+    """Serves a daemon at ``http://HOST:PORT``; raises `ConfigError` for a URL that is none, or open without a token."""
+
+    def __init__(self, daemon: Daemon, url: str, token: str = "") -> None:
+        self._daemon, self._token = daemon, token
+        self._host, self._port, self._loopback = _address(url)
+        if not self._loopback and not token:
+            text = f"{url} would let anybody on the network in; only loopback addresses need no token"
+            raise ConfigError(
+                text, key="http.url", value=url, remedy="http://127.0.0.1:7078, or set publish.token_file"
+            )
+        self.url = url
+        self._numbers = itertools.count()
+        self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; raises `ClientError` where the port cannot be had."""
+        app = web.Application(middlewares=[self._guard], client_max_size=MOST_BYTES)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/status", self._status)
+        app.router.add_post("/do/{do}", self._do)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSING_S)
+        await self._runner.setup()
+        try:
+            self._server = await asyncio.get_running_loop().create_server(self._connection, self._host, self._port)
+        except OSError as error:
+            await self.aclose()
+            raise ClientError(f"cannot listen at {self.url}: {error.strerror}", remedy="set http.url") from error
+        host, port = self._server.sockets[0].getsockname()[:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def aclose(self) -> None:
+        """Answer what is open, for a moment, and end."""
+        if self._server is not None:
+            self._server.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        """Return what serves a new connection, or what ends it where there are too many."""
+        server = self._runner.server if self._runner is not None else None
+        if server is None or len(server.connections) >= MOST_CONNECTIONS:
+            return _Full()
+        return server()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let in who may come in, and answer every error as JSON; nothing is remembered by a browser."""
+        try:
+            await self._check(request)
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = _json({"ok": False, "code": "http", "what": error.text or error.reason}, error.status)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    async def _check(self, request: web.Request) -> None:
+        """Raise what keeps a request out."""
+        host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+        if not self._token and not _is_loopback(_hostname(host)):
+            raise web.HTTPForbidden(text="this is no name of this machine's own: use 127.0.0.1 or localhost")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            raise web.HTTPForbidden(text="pages of another origin may not ask here")
+        if self._token and request.path not in ("/healthz", "/readyz") and not self._knows(request):
+            await asyncio.sleep(GUESS_S)
+            raise web.HTTPUnauthorized(text="Authorization: Bearer with the token of publish.token_file is wanted")
+
+    def _knows(self, request: web.Request) -> bool:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        same = hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._token.encode())
+        return scheme.lower() == "bearer" and same
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        """Say that the loop is alive: whoever reads this has been answered by it."""
+        return _json({"ok": True})
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        """Say whether all sensors are up, and which are not; the names only to who may know them."""
+        late = {name: one.lane.state for name, one in self._daemon.supervisors.items() if not one.up}
+        told = late if not self._token or self._knows(request) else {}
+        return _json({"ok": not late, "not_ready": told}, 503 if late else 200)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body = await page_of(self._daemon)
+        return web.Response(body=body.encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def _status(self, request: web.Request) -> web.Response:
+        return await self._asked("status", dict(request.query))
+
+    async def _do(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/json":  # which no form of another page can send
+            raise web.HTTPUnsupportedMediaType(text="Content-Type: application/json is wanted")
+        try:
+            fields = json.loads(await request.text() or "{}", parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
+            raise web.HTTPBadRequest(text=f"this is not JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise web.HTTPBadRequest(text="a JSON object is wanted")
+        return await self._asked(request.match_info["do"], fields)
+
+    async def _asked(self, do: str, fields: dict[str, Any]) -> web.Response:
+        """Hand a request to the desk, and return its answer."""
+        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def answer(reply: Reply) -> None:
+            if not answered.done():  # who asked may have gone
+                answered.set_result(reply)
+
+        self._daemon.desk.ask(Request(next(self._numbers), do, fields), answer)
+        reply = await answered
+        if reply.ok:
+            return _json({"ok": True, "d": dict(reply.d)})
+        return _json({"ok": False, "code": reply.code, "what": reply.what}, CODES.get(reply.code, 400))
+
+
+class _Full(asyncio.Protocol):
+    """Ends a connection as soon as it is there."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """End it."""
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+def _json(value: Any, status: int = 200) -> web.Response:
+    text = json.dumps(value, default=_as_text)
+    return web.Response(text=text, status=status, content_type="application/json")
+
+
+def _as_text(value: object) -> str:
+    """Return bytes, the weights, as base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _address(url: str) -> tuple[str, int, bool]:
+    """Return host, port, and whether it is loopback; raises `ConfigError`."""
+    wrong = ConfigError(f"'{url}' is not a URL to serve at", key="http.url", value=url, allowed="http://HOST:PORT")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme != "http" or not host or port is None or parts.path not in ("", "/") or parts.query:
+        raise wrong
+    host = "127.0.0.1" if host == "localhost" else host
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise wrong from None
+    return host, port, _is_loopback(host)
+
+
+def _hostname(host: str) -> str:
+    """Return the host of a Host header, "" for none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
