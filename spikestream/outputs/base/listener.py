@@ -145,7 +145,8 @@ class Listener:
     @property
     def subscribers(self) -> int:
         """Return how many connections have at least one subscription."""
-        return sum(len(group.members) for group in self._groups.values())
+        # A copy, which takes one step: other threads may ask while this one's loop changes the groups.
+        return sum(len(group.members) for group in tuple(self._groups.values()))
 
     @property
     def blocked(self) -> bool:
