@@ -262,10 +262,18 @@ def look_at_the_rest(folder: Path, findings: Findings) -> None:
                 if data != BYE:
                     list(session.receive(data))
         for run in sorted((folder / "record").iterdir()):
-            if listed(run):
+            if holds_something(run):
                 sum(1 for _ in Record(str(run))._messages())
     except (ClientError, RecordingError) as error:
         findings.wrong.append(f"reading: {error}")
+
+
+def holds_something(run: Path) -> bool:
+    """Return whether a record came to its first message: killed before that, it has a beginning and nothing else."""
+    session = ClientSession()
+    session.subscribe(["record.>"])
+    frames = (data for path in listed(run) for data in bytes_of(path))
+    return any(isinstance(event, Message) for data in frames for event in session.receive(data))
 
 
 def load(folder: Path) -> None:

@@ -49,7 +49,7 @@ def spikestream(*args: object, code: int = 0, **run: Any) -> subprocess.Complete
 def script(path: Path, *args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a script, or a folder with a ``__main__.py``, to its end, in a fork too."""
     done = forked(lambda: runpy.run_path(str(path), run_name="__main__"), [str(path), *map(str, args)])
-    assert done.returncode == code, done.stderr
+    assert done.returncode == code, (done.returncode, done.stdout[-2000:], done.stderr[-2000:])
     assert "Traceback" not in done.stderr
     return done
 

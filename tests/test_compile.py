@@ -238,7 +238,7 @@ def test_a_placement_survives_ranc_s_files(tmp_path):
         (t + delay, core * p.axons + axon) for t, i in rows.tolist() for j, core, axon, delay in p.inputs if i == j
     ]
     spread = np.array(sorted(spread))
-    out = ss.Chip(back)(ss.Spikes(0, 60_000, spread[:, 0] * 1000, spread[:, 1].astype(np.int32)))
+    out = ss.Chip(back)(ss.Spikes(0, 60_000, spread[:, 0].astype(np.int64) * 1000, spread[:, 1].astype(np.int32)))
     late = placement.notes["latency_ticks"]["b"]
     got = np.stack([out.t // 1000 - late, out.axon], axis=1)
     assert len(got) > 10

@@ -15,7 +15,7 @@ from spikestream.building import build
 from spikestream.checkpoint import state_sha256
 from spikestream.config import from_tables
 from spikestream.errors import ConfigError, RecordingError
-from spikestream.log.segment import listed
+from spikestream.log.segment import bytes_of, listed
 from spikestream.sensors.record import Record, is_record
 from spikestream.service.engine import Engine
 from spikestream.service.record import Recorder
@@ -172,3 +172,20 @@ def test_a_segment_that_is_missing_is_damage(tmp_path, monkeypatch):
     segments[1].unlink()
     with pytest.raises(RecordingError, match="the record is damaged"):
         replay(f"{tmp_path}/r/")
+
+
+def test_a_run_killed_before_it_began_leaves_a_record_that_says_so(tmp_path):
+    record(f"{tmp_path}/r/", batches=BATCHES[:9])
+    (segment,) = listed(tmp_path / "r" / "run-000001")
+    head = next(position for position, data in ends(segment) if b"config" in data)
+    segment.write_bytes(segment.read_bytes()[:head])
+    with pytest.raises(RecordingError, match="an empty record: its run ended before it began"):
+        Record(f"{tmp_path}/r/")
+
+
+def ends(segment):
+    """Yield where each frame of a segment begins, and its bytes."""
+    at = 0
+    for data in bytes_of(segment):
+        yield at, data
+        at += len(data)

@@ -75,7 +75,9 @@ class Record:
             if not told["config"]:
                 raise  # else `batches` comes to the damage again, after all that is before it
         if not told["config"]:
-            raise RecordingError("not a record", file=location, expected="a file made with --record")
+            empty = not any(True for _ in self._messages())
+            what = "an empty record: its run ended before it began" if empty else "not a record"
+            raise RecordingError(what, file=location, expected="a file made with --record")
         self.config = dict(told["config"][-1])
         self.samplerate_hz = self._rate()
         self.state = b"".join(self._bytes(values) for values in told["state"])
