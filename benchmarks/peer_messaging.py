@@ -3,7 +3,8 @@
     python benchmarks/peer_messaging.py SYSTEM publish  ADDRESS --bytes 60 --count N [--rate HZ] [--subscribers N]
     python benchmarks/peer_messaging.py SYSTEM subscribe ADDRESS --count N [--subscribers N]
 
-SYSTEM is spikestream, zmq, nats, redis or zenoh; the last four live in .peers/messaging. All subscribers of one process
+SYSTEM is spikestream, zmq, nats, redis or zenoh, of which the last four live in .peers/messaging; or nothing, which
+makes what spikestream would publish, and goes on. All subscribers of one process
 get every message. A message begins with the monotonic ns of its publication, packed by msgpack (spikestream: `t` of the
 batch's first row), so that latency is measured from before it is encoded to after it is a message again at the other
 end. Without a rate, messages go out in bursts of 200, and a system that can make its publisher wait does so: nothing
@@ -27,10 +28,12 @@ from contextlib import suppress
 from typing import Any
 
 BURST = 200
-EVENT_BYTES = 13
+EVENT_BYTES, LEAST_BIG = 13, 1_000
 TOPIC = "bench"
 WAIT_S = 120.0
-LAST = struct.Struct("<q")
+SIZE, LAST, STAMP = struct.Struct("<I"), struct.Struct("<q"), struct.Struct(">Q")
+KEY_OF_ONE, SHORT_BIN = 0xA1, 0xC4
+"""How MessagePack begins a text of one byte, and a bin of less than 256."""
 Sink = Callable[[int], None]
 
 
@@ -84,26 +87,30 @@ class Spikestream:
     broker = False
 
     async def publisher(self, address: str, size: int) -> None:
-        import numpy as np
-
-        from spikestream.batch import EVENT, Events, Spikes
         from spikestream.outputs.tcp import Tcp
         from spikestream.service.hub import Hub
 
-        self._hub = Hub([Tcp(address)], epoch="bench")
-        await self._hub.start()
-        rows = np.zeros(size // EVENT_BYTES, EVENT)
-        small = size < 1_000
-        axon = np.zeros(1, np.int32)
+        self._hub = hub = Hub([Tcp(address)], epoch="bench")
+        await hub.start()
+        make, topic = self.maker(size), "a.b.spikes" if size < LEAST_BIG else "a.b.events"
+        self.publish = lambda now: hub.publish(topic, make(now))
 
-        def publish(now: int) -> None:
-            if small:
-                self._hub.publish("a.b.spikes", Spikes(now, now + 1, np.array([now]), axon))
-            else:
-                rows["t"] = now
-                self._hub.publish("a.b.events", Events(now, now + 1, rows.copy(), None))
+    @staticmethod
+    def maker(size: int) -> Callable[[int], Any]:
+        """Return what makes the batch of a message of about so many bytes."""
+        import numpy as np
 
-        self.publish = publish
+        from spikestream.batch import EVENT, Events, Spikes
+
+        axon, rows = np.zeros(1, np.int32), np.zeros(size // EVENT_BYTES, EVENT)
+        if size < LEAST_BIG:
+            return lambda now: Spikes(now, now + 1, np.array([now]), axon)
+
+        def events(now: int) -> Events:
+            rows["t"] = now
+            return Events(now, now + 1, rows.copy(), None)
+
+        return events
 
     async def joined(self, subscribers: int) -> None:
         await self._hub.wait_subscribers(subscribers)
@@ -122,6 +129,23 @@ class Spikestream:
         await asyncio.get_running_loop().create_connection(lambda: _Frames(sink), host, int(port))
 
 
+class Nothing(Spikestream):
+    """Makes the batches that the hub would publish."""
+
+    async def publisher(self, address: str, size: int) -> None:
+        make = self.maker(size)
+        self.publish = lambda now: make(now) and None
+
+    async def joined(self, subscribers: int) -> None:
+        """Return at once: nobody comes."""
+
+    async def ready(self) -> None:
+        await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Return at once."""
+
+
 class _Frames(asyncio.BufferedProtocol):
     """Counts the frames of a connection, after hello and sub: the `t` of a row is where the bin begins."""
 
@@ -136,30 +160,23 @@ class _Frames(asyncio.BufferedProtocol):
         return self._view[self._held :]
 
     def buffer_updated(self, count: int) -> None:
-        held, at = self._held + count, 0
-        while held - at >= 4:
-            size = int.from_bytes(self._view[at : at + 4], "little")
-            if held - at < 4 + size:
-                break
-            self._frame(at + 4, size)
-            at += 4 + size
+        buffer, held, at = self._buffer, self._held + count, 0
+        while held - at >= 4 and (end := at + 4 + SIZE.unpack_from(buffer, at)[0]) <= held:
+            if buffer[at + 5] == KEY_OF_ONE:  # "k": a message
+                found = buffer.find(b"\xa1d", at, at + 128)
+                self._sink(LAST.unpack_from(buffer, found + (4 if buffer[found + 2] == SHORT_BIN else 5))[0])
+            elif b"hello" in buffer[at : at + 16]:
+                self._answer()
+            at = end
         self._view[: held - at] = self._view[at:held]
         self._held = held - at
 
-    def _frame(self, at: int, size: int) -> None:
-        head = self._buffer[at + 1 : at + 3]
-        if head == b"\xa1k":
-            found = self._buffer.find(b"\xa1d", at, at + 128)
-            self._sink(LAST.unpack_from(self._buffer, found + (4 if self._buffer[found + 2] == 0xC4 else 5))[0])
-        elif b"hello" in self._buffer[at : at + 16]:
-            import msgpack
+    def _answer(self) -> None:
+        import msgpack
 
-            for message in (
-                {"op": "hello", "v": [1]},
-                {"op": "sub", "id": 1, "topics": ["*"], "policy": "block"},
-            ):
-                payload = msgpack.packb(message)
-                self._transport.write(len(payload).to_bytes(4, "little") + payload)
+        for message in ({"op": "hello", "v": [1]}, {"op": "sub", "id": 1, "topics": ["*"], "policy": "block"}):
+            payload = msgpack.packb(message)
+            self._transport.write(len(payload).to_bytes(4, "little") + payload)
 
 
 def packed(size: int) -> Callable[[int], bytes]:
@@ -168,16 +185,15 @@ def packed(size: int) -> Callable[[int], bytes]:
 
     packer = msgpack.Packer()
     rows = bytes(max(0, size - 20))
-    if size >= 1_000:
+    if size >= LEAST_BIG:
         return lambda now: packer.pack({"t": now, "d": rows})
     decision = {"t": 0, "label": "bar", "score": 0.75, "win": [0, 100_000], "n": 4}
     return lambda now: packer.pack(decision | {"t": now})
 
 
-def stamp(message: Any) -> int:
-    """Return the time in a packed message: a u64 behind the key."""
-    at = bytes(message[:8]).index(b"\xa1t") + 3
-    return int.from_bytes(message[at : at + 8], "big")
+def stamp(message: bytes, at: int = 0) -> int:
+    """Return the time in a packed message that begins there: a u64 behind the head of a map and its first key."""
+    return int(STAMP.unpack_from(message, at + 4)[0])
 
 
 class Zmq:
@@ -226,7 +242,7 @@ class Zmq:
             for socket, _ in self._poller.poll(100):
                 try:
                     for _ in range(1_000):
-                        sink(stamp(socket.recv(zmq.NOBLOCK)[skip:]))
+                        sink(stamp(socket.recv(zmq.NOBLOCK), skip))
                 except zmq.Again:
                     pass
 
@@ -356,7 +372,7 @@ class Zenoh:
         self._open = [*getattr(self, "_open", []), (session, session.declare_subscriber(TOPIC, got))]
 
 
-SYSTEMS = {"spikestream": Spikestream, "zmq": Zmq, "nats": Nats, "redis": Redis, "zenoh": Zenoh}
+SYSTEMS = {"spikestream": Spikestream, "nothing": Nothing, "zmq": Zmq, "nats": Nats, "redis": Redis, "zenoh": Zenoh}
 
 
 async def publish(options: argparse.Namespace) -> dict[str, float]:
