@@ -368,17 +368,38 @@ def endless(folder, told):
     run(work())
 
 
+def publishing(folder):
+    """Return a process that publishes for ever, and where its numbers can be read."""
+    heard, told = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.close(heard)
+            endless(folder, told)
+        finally:
+            os._exit(1)
+    os.close(told)
+    return child, heard
+
+
+def test_killed_at_once_it_gives_no_number_again(tmp_path):
+    for n in range(10):
+        numbers = []
+        for _ in range(2):
+            child, heard = publishing(tmp_path / f"log{n}")
+            numbers.append(int.from_bytes(os.read(heard, 8), "little"))
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            while more := os.read(heard, 8):
+                numbers.append(int.from_bytes(more, "little"))
+            os.close(heard)
+        assert numbers == sorted(set(numbers))
+
+
 def test_killed_at_any_moment_it_goes_on_behind_all_that_was_seen(tmp_path):
     seen = -1
     for n in range(10):
-        heard, told = os.pipe()
-        child = os.fork()
-        if not child:
-            try:
-                endless(tmp_path / "log", told)
-            finally:
-                os._exit(1)
-        os.close(told)
+        child, heard = publishing(tmp_path / "log")
         first = int.from_bytes(os.read(heard, 8), "little")
         assert first > seen  # no number was given twice
         for _ in range(20 + 37 * n):

@@ -24,6 +24,8 @@ AT_ONCE = 1 << 20
 """Bytes handed to the kernel in one call, and one message more."""
 RETRY_S = 1.0
 """How long a disk that took nothing is left alone."""
+MARK_S = 1.0
+"""How long the first message of a topic waits until its mark is written."""
 SPARE = 1 << 16
 """Numbers of a topic that a mark declares used up ahead of time; whoever goes on after a crash begins behind them."""
 
@@ -89,12 +91,17 @@ class Writer:
         self._thread.start()
 
     def seen(self, topic: str, seq: int) -> None:
-        """Take note of a number that has been given, of a topic that is not written too: nobody shall give it again."""
+        """Take note of a number that has been given, of a topic that is not written too: nobody shall give it again.
+
+        The first of a new topic waits until the disk knows of it, but not long for a disk that takes nothing.
+        """
         self._next[topic] = seq + 1
         if seq + 1 > self._reserved.get(topic, 0) - SPARE // 2:
             with self.changed:
-                self._reserved[topic] = seq + 1 + SPARE
+                new, self._reserved[topic] = topic not in self._reserved, seq + 1 + SPARE
                 self._append(_Item(mark({topic: seq + 1 + SPARE}), None))
+                if new and not self.strict:
+                    self.changed.wait_for(lambda: not self._bytes or self._error is not None, MARK_S)
 
     def put(self, message: Stored) -> None:
         """Queue a message, or leave it out where too much is queued."""
