@@ -44,7 +44,8 @@ def open_hub(config: Config, blocking: bool, logged: bool) -> tuple[Hub, Desk]:
     if log is None:
         return Hub(outputs, epoch=secrets.token_hex(8), policies=policies, desk=desk, ring_bytes=ring), desk
     going_on: dict[str, Any] = {"epoch": log.epoch, "past": log, "numbers": log.numbers}
-    return Hub([*outputs, log], policies=policies, desk=desk, ring_bytes=ring, **going_on), desk
+    # The log first: its disk knows of a topic before anybody gets its first number.
+    return Hub([log, *outputs], policies=policies, desk=desk, ring_bytes=ring, **going_on), desk
 
 
 class Session(Lane):
