@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -22,27 +25,38 @@ class Found:
     version: str
 
 
-def _points(group: str) -> list[EntryPoint]:
-    return sorted(entry_points(group=f"spikestream.{group}"), key=lambda point: point.name)
+def _points(group: str) -> dict[Found, EntryPoint]:
+    return _scanned(group, tuple((folder, _changed_ns(folder)) for folder in sys.path))
 
 
-def _origin(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "?"
+@lru_cache(maxsize=2 * len(GROUPS))
+def _scanned(group: str, path: tuple[tuple[str, int], ...]) -> dict[Found, EntryPoint]:
+    """Return what is registered, sorted by name: looked for again when a folder of ``path`` has changed, as it takes
+    longer than to read a small file.
+    """
+    points = sorted(entry_points(group=f"spikestream.{group}"), key=lambda point: point.name)
+    origins = [(p.dist.name, p.dist.version) if p.dist is not None else ("?", "?") for p in points]
+    return {Found(group, p.name, p.value, *origin): p for p, origin in zip(points, origins, strict=True)}
+
+
+def _changed_ns(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def found(group: str) -> list[Found]:
     """Return what is registered in a group, sorted by name, without importing any of it."""
-    return [
-        Found(group, p.name, p.value, _origin(p), p.dist.version if p.dist is not None else "?") for p in _points(group)
-    ]
+    return list(_points(group))
 
 
 def load(group: str, name: str) -> Any:
     """Import and return the one object registered as `name`; raises `PluginError` where there is none, or two."""
-    points = {(p.value, _origin(p)): p for p in _points(group) if p.name == name}
+    points = {(one.value, one.distribution): p for one, p in _points(group).items() if one.name == name}
     kind = group.removesuffix("s")
     if not points:
-        known = [p.name for p in _points(group)]
+        known = [one.name for one in _points(group)]
         close = nearest(name, known)
         raise PluginError(
             f"unknown {kind} '{name}'" + (f"; did you mean '{close}'?" if close else ""),
@@ -55,8 +69,8 @@ def load(group: str, name: str) -> Any:
             f"{kind} '{name}' is registered {len(points)} times: by {', '.join(origins)}",
             remedy=f"pip uninstall {origins[-1]}",
         )
-    (point,) = points.values()
+    ((_, origin), point) = next(iter(points.items()))
     try:
         return point.load()
     except Exception as error:  # whatever a module raises while it is imported is that module's fault
-        raise PluginError(f"{kind} '{name}' of {_origin(point)} does not load: {error}") from error
+        raise PluginError(f"{kind} '{name}' of {origin} does not load: {error}") from error

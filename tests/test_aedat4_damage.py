@@ -150,11 +150,21 @@ def test_a_forged_unpacked_size(size: int, compression: int):
 
 @pytest.mark.parametrize("compression", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [1000, 129 * MIB])
-def test_a_bomb_costs_only_what_its_prefix_says(size: int, compression: int):
+def test_a_bomb_costs_only_what_its_prefix_says_or_a_few_times_its_own_size(size: int, compression: int):
     bomb = hand.PACK[compression](struct.pack("<I", size) + b"\1" * (40 * MIB))
     data = hand.file([], compression=compression) + hand.packet(0, bomb)
     assert len(bomb) < MIB
-    assert peak_of(lambda: broken(data, "does not end" if size == 1000 else "impossible unpacked size")) < MIB
+    assert peak_of(
+        lambda: broken(data, "does not end" if size == 1000 else "impossible unpacked size")
+    ) < MIB + 10 * len(bomb)
+
+
+@pytest.mark.parametrize("compression", [1, 2, 3, 4])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_what_shrinks_to_hardly_anything_ends_where_it_says(more: int, compression: int):
+    packed = hand.PACK[compression](struct.pack("<I", MIB) + b"\1" * (MIB + more))
+    data = hand.file([], compression=compression) + hand.packet(0, packed)
+    broken(data, "shorter than" if more < 0 else "does not end")
 
 
 def test_a_zstandard_window_beyond_the_bound():

@@ -50,8 +50,11 @@ READING: dict[str, dict[str, Any]] = {"nas": {"sensor": "stereo16:jaer"}}
 
 
 def encoded(name: str) -> bytes:
-    if name == "nas":  # which is only read
+    if name == "nas":  # these two are only read
         return sound(500)
+    if name == "evt21":
+        words = [8 << 60, *(k % 2 << 60 | (k // 8) << 54 | 3 << 43 | 5 << 32 | 0b1001 for k in range(500))]
+        return b"% evt 2.1\n% geometry 16x12\n% end\n" + np.array(words, "<u8").tobytes()
     encoder = registry.load("formats", name).encoder(size=SIZE)
     return encoder.feed(some_events(500, 100_000)) + encoder.finish()
 

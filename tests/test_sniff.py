@@ -44,13 +44,21 @@ def wav() -> bytes:
         (b"\x07\x0f\x80\x02\x8e", "a.bin", "bin"),
         (b"\x07\x0f\x80\x02\x8e", "folder.aedat4/A.BS2", "bin"),
         (b"% \x80\x02\x8e% \x80\x02\x8f", "gesture.bs2", "bin"),
+        (b"% Date 2020-09-25 07:48:29\n% evt 3.0\n% system_ID 48\n", "a.raw", "evt3"),
+        (b"% format EVT3;height=720;width=1280\n% end\n", "a.bin", "evt3"),
+        (b"% format EVT21;height=320\n% end\n", "a.raw", "evt21"),
+        (b"% evt 2.1\n", "a.raw", "evt21"),
+        (b"% evt 2.0\n\x00\x00\x00\x80", "a.raw", "evt2"),
+        (b"% system_ID 48\n", "a", "evt3"),
+        (b"% system_ID 21\n", "a", "evt2"),
+        (b"% Data file containing Event2d events.\n% Version 2\n", "a.dat", "dat"),
     ],
 )
 def test_content_decides_and_the_suffix_only_where_it_cannot(head, name, format):
     assert sniff(head, name) == format
 
 
-@pytest.mark.parametrize("format", ["aedat2", "aedat3", "aedat4"])
+@pytest.mark.parametrize("format", ["aedat2", "aedat3", "aedat4", "dat", "evt2", "evt3"])
 def test_what_a_format_writes_it_is_taken_for(format):
     encoder = load("formats", format).encoder(size=(128, 128))
     written = encoder.feed(np.zeros(3, EVENT)) + encoder.finish()
@@ -63,11 +71,8 @@ def test_what_a_format_writes_it_is_taken_for(format):
         (b"#!AER-DAT1.0\r\n", "a.aedat", r"AEDAT 1\.0"),
         (b"#!AER-DAT5.7\r\n", "a.aedat", r"AEDAT 5\.7"),
         (b"# jAER, long ago\r\n", "a.dat", r"AEDAT 1\.0"),
-        (b"% Date 2020-09-25 07:48:29\n% evt 3.0\n% system_ID 48\n", "a.raw", "EVT3"),
-        (b"% format EVT21;height=320\n% end\n", "a.raw", r"EVT2\.1"),
-        (b"% evt 2.0\n", "a.raw", "EVT2,"),
-        (b"% Data file containing Event2d events.\n% Version 2\n", "a.dat", "Prophesee DAT"),
-        (b"% something else\n", "a", "Prophesee RAW or DAT"),
+        (b"% something else\n", "a", "a recording of Prophesee's"),
+        (b"% evt 4.0\n", "a.raw", "a recording of Prophesee's"),
         (b"\x89HDF\r\n\x1a\n\0\0", "a.h5", "HDF5"),
         (b"Event Stream\x02\0\0\x01", "a.es", "Event Stream"),
         (npz()[:4096], "a.npz", "NPZ"),
@@ -129,7 +134,7 @@ def test_an_unknown_file_shows_its_first_bytes_and_what_is_known(head, name, sho
         sniff(head, name)
     assert shown in str(error.value)
     assert "N-MNIST" in str(error.value)
-    assert "try: --format aedat2|aedat3|aedat4|bin|nas" in str(error.value)
+    assert "try: --format aedat2|aedat3|aedat4|bin|dat|evt2|evt21|evt3|nas" in str(error.value)
 
 
 def test_nothing_a_file_may_start_with_breaks_it():
@@ -146,7 +151,7 @@ FORMATS = {"aedat2", "aedat3", "aedat4", "bin"}
 
 PLUGIN = """
 from spikestream.formats.base import Format, no_magic
-RAW = Format("evt", "EVT3 of a plugin", (".raw",), lambda head: head.startswith(b"% evt"), None)
+RAW = Format("evt", "EVT4 of a plugin", (".raw",), lambda head: head.startswith(b"% evt 4"), None)
 BARE = Format("bare", "magicless", (".bare", ".bin"), no_magic, None)
 """
 
@@ -163,7 +168,7 @@ def plant(folder, entries: str) -> None:
 def test_a_plugins_format_takes_part_by_content_and_by_suffix(tmp_path, monkeypatch):
     plant(tmp_path, "evt = someone_evt:RAW\nbare = someone_evt:BARE\nbroken = someone_missing:FORMAT\n")
     monkeypatch.syspath_prepend(tmp_path)
-    assert sniff(b"% evt 3.0\n", "a.raw") == "evt"
+    assert sniff(b"% evt 4.0\n", "a.raw") == "evt"
     assert sniff(b"\x01\x02", "a.bare") == "bare"
     assert sniff(b"#!AER-DAT2.0\r\n", "a.bare") == "aedat2"
     with pytest.raises(RecordingError, match="'broken' of someone does not load"):
@@ -188,11 +193,11 @@ REAL = {
     "events/aedat4/dvxplorer.aedat4": "aedat4",
     "events/bin/nmnist.bin": "bin",
     "gestures/1.bs2": "bin",
+    "events/evt2/gen3.raw": "evt2",
+    "events/evt3/gen41.raw": "evt3",
+    "events/dat/ncars.dat": "dat",
 }
 FOREIGN = {
-    "events/evt2/gen3.raw": "EVT2",
-    "events/evt3/gen41.raw": "EVT3",
-    "events/dat/ncars.dat": "Prophesee DAT",
     "events/es/dvs.es": "Event Stream",
     "events/es/generic.es": "Event Stream",
     "events/hdf5/event.hdf5": "HDF5",

@@ -15,6 +15,8 @@ POLICIES = ("clamp", "drop", "fail", "keep")
 LIMIT_US = 2**62
 """Stamps outside of [-2^62, 2^62) are refused: the difference of any two others fits int64."""
 
+ANY = (1 << 16, 1 << 16)
+"""The size that no event lies outside of."""
 FUTURE_US = 10_000_000
 """A step forward beyond this is reported: in a recording it is rarely silence, mostly a damaged stamp."""
 
@@ -38,27 +40,40 @@ class Order:
             )
         self.policy = policy
         self.problems: dict[str, int] = {} if problems is None else problems
-        self._seen = 0
-        self._last = self._top = -LIMIT_US
-        self._worst = (0, 0)
+        self._state = np.array([0, 0, -LIMIT_US, 0, 0, 0, 0, 0, 0], np.int64)
 
-    def feed(self, events: Array) -> Iterator[Array]:
-        """Yield the events (n,) EVENT as the policy leaves them.
+    def feed(self, events: Array, size: tuple[int, int] | None = None, *, tidy: bool = False) -> Iterator[Array]:
+        """Yield the events (n,) EVENT as the policy leaves them; count those outside of ``size`` (width, height).
+
+        ``tidy`` is what their decoder knows of them, see `Decoder`: only how they follow the last ones is looked at.
 
         Raises `RecordingError`, after the good ones, for a stamp outside of [-2^62, 2^62) µs, and for what ``fail``
         refuses.
         """
+        from spikestream.kernels.order import STATE, look
+
         if not len(events):
             return
-        t = np.ascontiguousarray(events["t"])
-        legal = _legal(t)
-        if legal:
-            yield from self._forward(events[:legal], t[:legal])
-        if legal < len(t):
+        before = dict(zip(STATE, self._state.tolist(), strict=True))
+        skipped = len(events) - 1 if tidy and self._follow(events, before["top"]) else 0
+        legal = look(events[: len(events) - skipped], size or ANY, LIMIT_US, FUTURE_US, self._state) + skipped
+        if skipped:
+            self._state[:3] = before["seen"] + len(events), events["t"][-1], events["t"][-1]
+        now = dict(zip(STATE, self._state.tolist(), strict=True))
+        for problem in ("backward", "future", "outside"):
+            self._note(problem, now[problem] - before[problem])
+        good = events[:legal]
+        if self.policy == "fail" and now["backward"] > before["backward"]:
+            yield from self._up_to_a_step_back(good, before)
+        elif self.policy == "keep" or now["late"] == before["late"]:
+            yield good
+        else:
+            yield self._mend(good, before["top"])
+        if legal < len(events):
             raise RecordingError(
                 "a time stamp is beyond what stream time can hold",
                 expected="-2^62 <= t < 2^62 µs",
-                found=f"{t[legal]} µs at event {self._seen:,}",
+                found=f"{events['t'][legal]} µs at event {now['seen']:,}",
             )
 
     def warning(self) -> str:
@@ -66,32 +81,25 @@ class Order:
         backward = self.problems.get("backward", 0)
         if not backward:
             return ""
-        step, event = self._worst
+        step, event = self._state[-2:].tolist()
         steps = f"{backward:,} backward time step{'s' if backward > 1 else ''}"
         return f"{steps} (largest -{show_us(-step)} at event {event:,}); time policy '{self.policy}' used"
 
-    def _forward(self, events: Array, t: Array) -> Iterator[Array]:
-        steps = np.diff(t, prepend=self._last if self._seen else t[0])
-        backward = int(np.count_nonzero(steps < 0))
-        if backward:
-            self._note_backward(steps, backward)
-        self._note("future", int(np.count_nonzero(steps > FUTURE_US)))
-        first, self._seen, self._last = self._seen, self._seen + len(t), int(t[-1])
-        if self.policy == "fail" and backward:
-            at = int(np.argmax(steps < 0))
-            yield events[:at]
-            raise RecordingError(
-                f"time steps back by {show_us(-int(steps[at]))} at event {first + at:,}", remedy="--time clamp"
-            )
-        if self.policy == "keep" or (not backward and t[0] >= self._top):
-            self._top = int(t[-1])
-            yield events
-        else:
-            yield self._mend(events, t)
+    def _follow(self, events: Array, top: int) -> bool:
+        """Return whether tidy events come behind all there were, and end within the limit."""
+        return bool(top <= events["t"][0] and events["t"][-1] < LIMIT_US)
 
-    def _mend(self, events: Array, t: Array) -> Array:
-        latest = np.maximum.accumulate(np.maximum(t, self._top))
-        self._top = int(latest[-1])
+    def _up_to_a_step_back(self, events: Array, before: dict[str, int]) -> Iterator[Array]:
+        t = np.ascontiguousarray(events["t"])
+        steps = np.diff(t, prepend=before["last"] if before["seen"] else t[0])
+        at = int(np.argmax(steps < 0))
+        yield events[:at]
+        text = f"time steps back by {show_us(-int(steps[at]))} at event {before['seen'] + at:,}"
+        raise RecordingError(text, remedy="--time clamp")
+
+    def _mend(self, events: Array, top: int) -> Array:
+        t = events["t"]
+        latest = np.maximum.accumulate(np.maximum(t, top))
         late = latest != t
         self._note("dropped" if self.policy == "drop" else "clamped", int(np.count_nonzero(late)))
         if self.policy == "drop":
@@ -101,18 +109,6 @@ class Order:
         events["t"] = latest
         return events
 
-    def _note_backward(self, steps: Array, count: int) -> None:
-        self._note("backward", count)
-        at = int(np.argmin(steps))
-        self._worst = min(self._worst, (int(steps[at]), self._seen + at))
-
     def _note(self, problem: str, count: int) -> None:
         if count:
             self.problems[problem] = self.problems.get(problem, 0) + count
-
-
-def _legal(t: Array) -> int:
-    """Return how many stamps stand before the first one beyond the limit."""
-    if t.min() >= -LIMIT_US and t.max() < LIMIT_US:
-        return len(t)
-    return int(np.argmax((t < -LIMIT_US) | (t >= LIMIT_US)))

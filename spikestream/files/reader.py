@@ -9,8 +9,6 @@ from io import FileIO
 from itertools import chain
 from typing import Any
 
-import numpy as np
-
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.options import check_options
@@ -49,6 +47,8 @@ class Reader:
         self.time = time
         self.events = 0
         """How many events were decoded so far, before the time policy."""
+        self.consumed = 0
+        """How many bytes all the events were in that have come from whole chunks so far."""
         self.problems: dict[str, int] = {}
         """What is wrong with the events, by kind, as far as it was met; see `Order`, and ``outside`` of the size."""
         self._order = Order(time, self.problems)
@@ -145,8 +145,9 @@ class Reader:
         try:
             while self._filled:
                 for events in self.decoder.feed(self._chunk[: self._filled]):
-                    self._count(events)
-                    yield from self._order.feed(events)
+                    self.events += len(events)
+                    yield from self._order.feed(events, self.size, tidy=getattr(self.decoder, "tidy", False))
+                self.consumed += self._filled
                 self._filled = self._read()
             self.decoder.finish()
         except RecordingError as error:
@@ -154,15 +155,6 @@ class Reader:
             raise
         finally:
             self.close()
-
-    def _count(self, events: Array) -> None:
-        self.events += len(events)
-        if self.size is None:
-            return
-        width, height = self.size
-        outside = np.count_nonzero((events["x"] >= width) | (events["y"] >= height))
-        if outside:
-            self.problems["outside"] = self.problems.get("outside", 0) + int(outside)
 
     def _read(self, at_least: int = 1) -> int:
         """Fill the chunk's start and return by how many bytes; less than ``at_least`` only at the end of the file."""

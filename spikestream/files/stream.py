@@ -17,6 +17,7 @@ import numpy as np
 
 from spikestream.batch import EVENT, Array, Events
 from spikestream.errors import ConfigError, RecordingError
+from spikestream.files.gather import gathered
 from spikestream.files.reader import Reader
 
 SILENCE_US = 60_000_000
@@ -39,10 +40,9 @@ def read(
     ``format``, ``sensor`` and ``raw`` as in `Reader`; late stamps are clamped. Raises `RecordingError`, `ConfigError`.
     """
     with Reader(path, format=format, sensor=sensor, raw=raw) as reader:
-        arrays = [events for events in reader if len(events)]
-    if not arrays:
+        data = gathered(reader)
+    if not len(data):
         return Events(0, 0, _NOTHING, reader.size)
-    data = np.concatenate(arrays)
     return Events(int(data["t"][0]), int(data["t"][-1]) + 1, data, reader.size)
 
 

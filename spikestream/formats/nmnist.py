@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikestream.batch import EVENT, Array
+from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Format, no_magic
+from spikestream.formats.base import Empty, Format, fresh, no_magic
+from spikestream.formats.base.extent import Extent
+from spikestream.formats.base.records import Records, refuse
 
 RECORD = np.dtype([(name, "u1") for name in ("x", "y", "p", "middle", "low")])
 BYTES = 5
-CHUNK = 65_536
 SIZES = ((34, 34), (128, 128), (240, 180), (256, 256))
 """N-MNIST, DVS128 gestures, N-Caltech101, and all that a byte can hold: the usual sizes, smallest first."""
 LIMIT_US = 1 << 23
@@ -32,66 +33,42 @@ class Decoder:
     """
 
     def __init__(self, sensor: str | None = None, size: tuple[int, int] | None = None, raw: bool = False) -> None:
-        self.size: tuple[int, int] | None = size or SIZES[0]
+        self._extent = Extent(SIZES, size)
+        self.size: tuple[int, int] | None = self._extent.size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
+        self.empty: Empty = fresh
         self.warnings: list[str] = []
-        self._limits = size or SIZES[-1]
         self._state = np.zeros(5, np.int64)
-        self._rest = b""
+        self._records = Records(BYTES)
         self._fed = 0
 
     def feed(self, data: memoryview) -> Iterator[Array]:
         """Yield arrays (n,) EVENT decoded from these bytes; any bytes decode."""
         self._fed += len(data)
-        if self._rest:
-            missing = BYTES - len(self._rest)
-            self._rest += bytes(data[:missing])
-            data = data[missing:]
-            if len(self._rest) < BYTES:
-                return
-            yield from self._records(memoryview(self._rest))
-        whole = len(data) - len(data) % BYTES
-        self._rest = bytes(data[whole:])
-        for at in range(0, whole, CHUNK * BYTES):
-            yield from self._records(data[at : min(at + CHUNK * BYTES, whole)])
+        for part in self._records.feed(data):
+            yield from self._decode(part)
 
-    def _records(self, data: memoryview) -> Iterator[Array]:
+    def _decode(self, data: memoryview) -> Iterator[Array]:
         from spikestream.kernels.nmnist import STATE, decode
 
         records = np.frombuffer(data, RECORD)
         records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-        out = np.empty(len(records), EVENT)
-        n = decode(records, *self._limits, self._state, out)
+        out = self.empty(len(records))
+        n = decode(records, *self._extent.limits, self._state, out)
         counts = dict(zip(STATE, self._state.tolist(), strict=True))
         self.skipped = {kind: counts[kind] for kind in ("overflow", "outside") if counts[kind]}
         if n:
-            self._grow(counts["max_x"], counts["max_y"])
+            if warning := self._extent.grow(counts["max_x"], counts["max_y"]):
+                self.size = self._extent.size
+                self.warnings.append(warning)
             yield out[:n]
-
-    def _grow(self, max_x: int, max_y: int) -> None:
-        width, height = self.size or SIZES[0]
-        if max_x < width and max_y < height:
-            return
-        self.size = next(size for size in SIZES if max_x < size[0] and max_y < size[1])
-        width, height = self.size
-        self.warnings.append(
-            f"this format stores no sensor size; {width}x{height} is the smallest usual one that holds the events so "
-            f"far (x <= {max_x}, y <= {max_y}); --size WIDTHxHEIGHT says which it is"
-        )
 
     def finish(self) -> None:
         """Raise `RecordingError` where a record is cut or nothing was fed at all."""
         if not self._fed:
             raise RecordingError("the recording is empty", expected="records of 5 bytes", found="0 bytes")
-        if self._rest:
-            raise RecordingError(
-                "the recording is cut inside its last record",
-                offset=self._fed - len(self._rest),
-                expected="5 bytes",
-                found=f"{len(self._rest)}",
-                remedy="the events before it are read; for the others fetch the file again",
-            )
+        self._records.finish(self._fed)
 
 
 class Encoder:
@@ -114,16 +91,7 @@ class Encoder:
         return out.tobytes()
 
     def _refuse(self, bad: Array, events: Array, expected: str, remedy: str) -> None:
-        if not bad.any():
-            return
-        i = int(bad.argmax())
-        t, x, y, _ = events[i].tolist()
-        raise RecordingError(
-            f"event {self._written + i:,} does not fit an N-MNIST .bin",
-            expected=expected,
-            found=f"t {t}, x {x}, y {y}",
-            remedy=remedy,
-        )
+        refuse(bad, events, self._written, "an N-MNIST .bin", expected, remedy)
 
     def finish(self) -> bytes:
         """Return nothing: the format has no tail."""

@@ -8,23 +8,25 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-STRUCT = np.dtype(
-    {
-        "names": ["t", "x", "y", "p"],
-        "formats": ["<i8", "<u2", "<u2", "u1"],
-        "offsets": [0, 8, 10, 12],
-        "itemsize": 16,
-    }
-)
+from spikestream.kernels.packed import STEP_US
+
+STRUCT = np.dtype({"names": ["t", "xy", "p"], "formats": ["<i8", "<u4", "u1"], "offsets": [0, 8, 12], "itemsize": 16})
 """One event as stored; x and y are signed in the format but never negative in a good file."""
 
 
 @njit(cache=True, nogil=True)
-def decode(packed: NDArray[Any], events: NDArray[Any]) -> None:
-    """Copy ``packed`` (n,) STRUCT into ``events`` (n,) EVENT."""
-    for i in range(len(packed)):
-        stored, event = packed[i], events[i]
-        event["t"] = stored["t"]
-        event["x"] = stored["x"]
-        event["y"] = stored["y"]
-        event["p"] = stored["p"] != 0
+def decode(stored: NDArray[Any], width: int, height: int, events: NDArray[Any]) -> bool:
+    """Copy ``stored`` (n,) STRUCT into ``events`` (n,) PACKED; return whether they are tidy: see that module."""
+    last = stored[0]["t"] if len(stored) else 0
+    columns, rows = np.uint32(width), np.uint32(height)
+    untidy = False
+    for i in range(len(stored)):
+        one, event = stored[i], events[i]
+        t, xy = one["t"], one["xy"]
+        untidy |= (t < last) | (t - last > STEP_US)
+        untidy |= (xy & np.uint32(0xFFFF) >= columns) | (xy >> np.uint32(16) >= rows)
+        last = t
+        event["t"] = t
+        event["xy"] = xy
+        event["p"] = one["p"] != 0
+    return not untidy

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikestream.batch import EVENT, Array
+from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat2.cameras import CAMERAS, CHOICE, camera, of_chip
 from spikestream.formats.aedat2.header import Header
+from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base.records import Records
 
 RECORD = np.dtype([("word", "<u4"), ("stamp", "<u4")])  # big-endian in the file: the kernel swaps
 BYTES = 8
-CHUNK = 65_536
 GUESS = 256
 
 
@@ -40,13 +41,14 @@ class Decoder:
         self.size = size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
+        self.empty: Empty = fresh
         self.warnings: list[str] = []
         self._header = Header()
         self._polarity = polarity
         self._turn = not raw
         self._state = np.zeros(6, np.int64)
         self._code: tuple[int, ...] = ()
-        self._rest = b""
+        self._records = Records(BYTES)
         self._fed = 0
         if sensor is not None:
             self._use(sensor)
@@ -67,7 +69,7 @@ class Decoder:
         parts = self._header.feed(data)
         if parts is None:
             return iter(())
-        self._rest, data = parts
+        self._records.rest, data = parts
         self._take_header()
         return self._events(data)
 
@@ -88,31 +90,18 @@ class Decoder:
 
     def _events(self, data: memoryview) -> Iterator[Array]:
         if not self._code:
-            missing = GUESS * BYTES - len(self._rest)
-            self._rest += bytes(data[:missing])
+            missing = GUESS * BYTES - len(self._records.rest)
+            self._records.rest += bytes(data[:missing])
             data = data[missing:]
-            if len(self._rest) < GUESS * BYTES:
+            if len(self._records.rest) < GUESS * BYTES:
                 return
             self._guess()
-        missing = -len(self._rest) % BYTES
-        early = memoryview(self._rest + bytes(data[:missing]))
-        data = data[missing:]
-        whole = len(early) - len(early) % BYTES
-        self._rest = bytes(early[whole:])
-        yield from self._records(early[:whole])
-        if self._rest:
-            return
-        whole = len(data) - len(data) % BYTES
-        self._rest = bytes(data[whole:])
-        yield from self._records(data[:whole])
+        from spikestream.kernels.aedat2 import STATE, decode
 
-    def _records(self, data: memoryview) -> Iterator[Array]:
-        for at in range(0, len(data), CHUNK * BYTES):
-            from spikestream.kernels.aedat2 import STATE, decode
-
-            records = np.frombuffer(data[at : at + CHUNK * BYTES], RECORD)
+        for part in self._records.feed(data):
+            records = np.frombuffer(part, RECORD)
             records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-            out = np.empty(len(records), EVENT)
+            out = self.empty(len(records))
             n = decode(records, self._code, self._turn, self._state, out)
             counts = zip(STATE[2:], self._state[2:].tolist(), strict=True)
             self.skipped = {kind: count for kind, count in counts if count}
@@ -120,7 +109,9 @@ class Decoder:
                 yield out[:n]
 
     def _fitting(self) -> str:
-        words = np.frombuffer(self._rest[: len(self._rest) // BYTES * BYTES], ">u4")[::2].astype(np.int64)
+        words = np.frombuffer(self._records.rest[: len(self._records.rest) // BYTES * BYTES], ">u4")[::2].astype(
+            np.int64
+        )
         return next((name for name, layout in CAMERAS.items() if layout.fits(words)), "")
 
     def _guess(self) -> None:
@@ -141,15 +132,8 @@ class Decoder:
             remedy = "fetch or export it again: it holds no events"
             raise RecordingError(what, offset=self._fed, expected="records after the header", remedy=remedy)
         if not self._code:
-            found = f"{len(self._rest) // BYTES} records, where a guess needs {GUESS}"
+            found = f"{len(self._records.rest) // BYTES} records, where a guess needs {GUESS}"
             guess = f" (guess from the addresses: {self._fitting() or 'none'})"
             what = "the header names no camera (AEChip), and where x and y are differs from camera to camera"
             raise RecordingError(what, found=found, remedy=CHOICE + guess)
-        if self._rest:
-            raise RecordingError(
-                "the recording is cut inside its last record",
-                offset=self._fed - len(self._rest),
-                expected=f"{BYTES} bytes",
-                found=f"{len(self._rest)}",
-                remedy="the events before it are read; for the others fetch the file again",
-            )
+        self._records.finish(self._fed)

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikestream.batch import EVENT, Array
+from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.formats.aedat3.header import LAYOUTS, SIZES, Header, device, known
+from spikestream.formats.base import Empty, fresh
 
 PACKET = struct.Struct("<hhiiiiii")
 EVENT_BYTES = 8
@@ -73,6 +74,7 @@ class Decoder:
         self.sensor = sensor or ""
         self.size = size or (known(sensor) if sensor else None)
         self.skipped: dict[str, int] = {}
+        self.empty: Empty = fresh
         self.warnings: list[str] = []
         self._raw = raw
         self._source = None if stream is None else _number(stream)
@@ -180,7 +182,7 @@ class Decoder:
         words.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
         layout = self._layout
         top = self.size[1] - 1 if layout.bottom and not self._raw and self.size else -1
-        events = np.empty(len(words), EVENT)
+        events = self.empty(len(words))
         n = decode(words, packet.overflows << 31, layout.x_shift, layout.y_shift, layout.y_mask, top, events)
         self._skip("invalid", len(words) - n)
         if n:

@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikestream.batch import EVENT, Array
+from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header
 from spikestream.formats.aedat4.inlet import Inlet
 from spikestream.formats.aedat4.packing import unpack
+from spikestream.formats.base import Empty, fresh
 
 PACKET_LIMIT = 64 << 20
 PIECE = 1 << 18
@@ -51,6 +52,8 @@ class Decoder:
         self.sensor = sensor or ""
         self.size = size
         self.skipped: dict[str, int] = {}
+        self.empty: Empty = fresh
+        self.tidy = False
         self.warnings: list[str] = []
         self.packets: dict[int, int] = {}
         self._wanted = stream
@@ -159,6 +162,7 @@ class Decoder:
 
     def _decoded(self, packet: Packet, compression: str, payload: memoryview) -> Iterator[Array]:
         from spikestream.kernels.aedat4 import STRUCT, decode
+        from spikestream.kernels.packed import PACKED
 
         try:
             body = unpack(compression, payload)
@@ -170,6 +174,6 @@ class Decoder:
             count = min(PIECE, n - first)
             packed = np.frombuffer(body, STRUCT, count, at + first * STRUCT_BYTES)
             packed.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-            events = np.empty(count, EVENT)
-            decode(packed, events)
+            events = self.empty(count)
+            self.tidy = decode(packed, *(self.size or (0, 0)), events.view(PACKED))
             yield events

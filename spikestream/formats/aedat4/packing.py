@@ -1,7 +1,7 @@
 """What a packet holds, packed and unpacked: nothing, LZ4 frames or Zstandard frames around a size-prefixed FlatBuffer.
 
-The FlatBuffer's own size prefix is unpacked first, so that its size is known, checked and allocated once: the LZ4
-frames of DV do not tell theirs, and what a frame tells need not be true.
+The FlatBuffer's own size prefix tells how much is allocated, once it has been checked: the LZ4 frames of DV do not tell
+their size, and what a frame tells need not be true.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from spikestream.formats.aedat4.flatbuffer import SMALLEST
 
 UNPACKED_LIMIT = 128 << 20
 WINDOW_LIMIT = 128 << 20
+USUAL_RATIO = 4
+"""What events hardly ever shrink to less than."""
 NAMES = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
 """Compression by its number in the header; "high" kinds unpack like the others."""
 NUMBERS = {"none": 0, "lz4": 1, "zstd": 3}
@@ -68,14 +70,22 @@ def _plain(packet: memoryview) -> memoryview:
 
 
 def _lz4(packet: memoryview) -> memoryview:
+    # Unpacked from its first byte to its last into one piece of memory: in steps it takes twice the time.
+    whole, ended = _lz4_once(packet, min(USUAL_RATIO * len(packet), UNPACKED_LIMIT + 4))
+    size = _size(whole[:4])
+    if not ended and len(whole) < 4 + size:
+        whole, ended = _lz4_once(packet, 4 + size)
+    return _exact(whole[4 : 4 + size], size, ended and len(whole) == 4 + size)
+
+
+def _lz4_once(packet: memoryview, most: int) -> tuple[memoryview, bool]:
+    """Return up to so many bytes, and whether they are all, with a right checksum where the frame has one."""
     context = lz4.frame.create_decompression_context()
-    prefix, used, _ = lz4.frame.decompress_chunk(context, packet, max_length=4)
-    size = _size(prefix)
-    body, more, ended = lz4.frame.decompress_chunk(context, packet[used:], max_length=size)
-    beyond = b""
-    if not ended:  # the frame's checksum is seen only by asking for more
-        beyond, _, ended = lz4.frame.decompress_chunk(context, packet[used + more :], max_length=1)
-    return _exact(memoryview(body), size, ended and not beyond)
+    whole, used, ended = lz4.frame.decompress_chunk(context, packet, max_length=most)
+    if not ended and len(whole) == most:  # the checksum is seen only by asking for more
+        more, _, ended = lz4.frame.decompress_chunk(context, packet[used:], max_length=1)
+        ended = ended and not more
+    return memoryview(whole), ended
 
 
 def _zstd(packet: memoryview) -> memoryview:

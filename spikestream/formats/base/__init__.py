@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from spikestream.batch import Array
+import numpy as np
+
+from spikestream.batch import EVENT, Array
+
+Empty = Callable[[int], Array]
+"""What gives memory for so many events (n,) EVENT."""
+
+
+def fresh(n: int) -> Array:
+    """Return memory for events (n,) EVENT that nobody has."""
+    return np.empty(n, EVENT)
 
 
 class Decoder(Protocol):
@@ -14,6 +24,9 @@ class Decoder(Protocol):
 
     Stamps are int64 µs as the format means them: wraps undone, backward steps left for the caller's policy.
     ``size`` and ``sensor`` are known once the header has been fed. Origin top-left unless built with ``raw=True``.
+    Two more attributes are for speed. One that decodes into memory it asks ``empty`` for (an `Empty`, such as `fresh`)
+    lets a whole recording be read into the place where it stays. ``tidy`` says that the events of the array yielded
+    last lie within ``size`` and each comes at most a second after the one before it, and never before it.
     """
 
     size: tuple[int, int] | None

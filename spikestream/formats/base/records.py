@@ -1,0 +1,92 @@
+"""What formats of fixed records share: whole ones out of bytes in any pieces, and stamps of 32 bits that wrap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from spikestream.batch import Array
+from spikestream.errors import RecordingError
+
+WRAP = 1 << 32
+CHUNK = 65_536
+"""Records handed on at a time, which bounds what is decoded at once."""
+
+
+class Records:
+    """Whole records of ``width`` bytes, called a ``noun``, out of bytes in any pieces; ``rest`` is the start of one."""
+
+    def __init__(self, width: int, noun: str = "record") -> None:
+        self.width = width
+        self.noun = noun
+        self.rest = b""
+
+    def feed(self, data: memoryview) -> Iterator[memoryview]:
+        """Yield what is whole, up to 65,536 records at a time; to be iterated to its end before more is fed."""
+        if self.rest:
+            missing = -len(self.rest) % self.width
+            early, data = memoryview(self.rest + bytes(data[:missing])), data[missing:]
+            whole = len(early) - len(early) % self.width
+            self.rest = bytes(early[whole:])
+            yield from self._cut(early[:whole])
+            if self.rest:
+                return
+        whole = len(data) - len(data) % self.width
+        self.rest = bytes(data[whole:])
+        yield from self._cut(data[:whole])
+
+    def _cut(self, data: memoryview) -> Iterator[memoryview]:
+        step = CHUNK * self.width
+        return (data[at : at + step] for at in range(0, len(data), step))
+
+    def finish(self, fed: int) -> None:
+        """Say that no more bytes will come after the ``fed`` ones; raises `RecordingError` where a record is cut."""
+        if self.rest:
+            raise RecordingError(
+                f"the recording is cut inside its last {self.noun}",
+                offset=fed - len(self.rest),
+                expected=f"{self.width} bytes",
+                found=f"{len(self.rest)}",
+                remedy="the events before it are read; for the others fetch the file again",
+            )
+
+
+class Stamps:
+    """Stamps as 32 bits count them, as far as the usual rule gives them back: a step back of more than 2^31 is a wrap.
+
+    What fits are a first t below 2^32 µs, then no step back of more than 2^31 µs, and across a multiple of 2^32 no step
+    back and none of 2^31 µs or more. Raises `RecordingError` for an event, by its number, that does not fit ``format``.
+    """
+
+    def __init__(self, format: str) -> None:
+        self.format = format
+        self.written = 0
+        self._last = self._wraps = 0
+
+    def of(self, events: Array) -> Array:
+        """Return the stamps (n,) int64 of the next events (n,) EVENT."""
+        t = events["t"]
+        stamps: Array = t & (WRAP - 1)
+        before = np.concatenate(([self._last], stamps))[:-1]
+        wraps = self._wraps + np.cumsum(before - stamps > WRAP // 2)
+        expected = "a first t below 2^32 µs, then steps that a 32-bit stamp keeps"
+        self.refuse(t >> 32 != wraps, events, expected, "let t start at 0, sort by t, or write .aedat4")
+        if len(t):
+            self._last, self._wraps = int(stamps[-1]), int(wraps[-1])
+        self.written += len(t)
+        return stamps
+
+    def refuse(self, bad: Array, events: Array, expected: str, remedy: str) -> None:
+        """Raise `RecordingError` for the first event that is bad."""
+        refuse(bad, events, self.written, self.format, expected, remedy)
+
+
+def refuse(bad: Array, events: Array, written: int, format: str, expected: str, remedy: str) -> None:
+    """Raise `RecordingError` for the first of the events (n,) EVENT that is bad, so many having been written before."""
+    if not bad.any():
+        return
+    i = int(bad.argmax())
+    t, x, y, _ = events[i].tolist()
+    what, found = f"event {written + i:,} does not fit {format}", f"t {t}, x {x}, y {y}"
+    raise RecordingError(what, expected=expected, found=found, remedy=remedy)

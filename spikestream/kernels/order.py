@@ -1,0 +1,50 @@
+"""What is wrong with the order and the places of events, in one pass over them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+STATE = ("seen", "last", "top", "backward", "future", "late", "outside", "worst", "worst_at")
+"""What the int64 state array holds: events so far, the last and the latest stamp; steps back and far ahead, events
+behind the latest stamp or outside of the size, counted; the largest step back (negative) and the event it leads to."""
+
+
+@njit(cache=True, nogil=True)
+def look(events: NDArray[Any], size: tuple[int, int], limit_us: int, future_us: int, state: NDArray[np.int64]) -> int:
+    """Go through ``events`` (n,) EVENT up to the first stamp outside of [-limit, limit) µs; return how many that are.
+
+    ``size`` is (width, height) in pixels; a step of more than ``future_us`` µs is one far ahead.
+    """
+    width, height = size
+    seen, last, top = state[0], state[1], state[2]
+    backward, future, late, outside, worst, worst_at = 0, 0, 0, 0, state[7], state[8]
+    n = len(events)
+    for i in range(n):
+        event = events[i]
+        t = event["t"]
+        if t < -limit_us or t >= limit_us:
+            n = i
+            break
+        step = t - last if seen + i else 0
+        if step < 0:
+            backward += 1
+            if step < worst:
+                worst, worst_at = step, seen + i
+        elif step > future_us:
+            future += 1
+        last = t
+        if t < top:
+            late += 1
+        else:
+            top = t
+        outside += event["x"] >= width or event["y"] >= height
+    state[0], state[1], state[2], state[7], state[8] = seen + n, last, top, worst, worst_at
+    state[3] += backward
+    state[4] += future
+    state[5] += late
+    state[6] += outside
+    return n

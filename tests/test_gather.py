@@ -1,0 +1,84 @@
+"""A whole recording in one piece of memory, whatever the decoder, the size of the file and what it guesses from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from plainformat import at, plain, save
+from test_prophesee import scene
+
+import spikestream as ss
+from spikestream.batch import EVENT
+from spikestream.files.gather import gathered
+from spikestream.files.order import Order
+from spikestream.files.reader import Reader
+
+__all__ = ["plain"]
+
+
+@pytest.mark.parametrize("n", [0, 1, 3_000, 200_000])
+@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "aedat2", "aedat4"])
+def test_it_holds_what_the_stream_brings(tmp_path, format, n):
+    suffix = {"aedat2": "aedat2", "aedat4": "aedat4", "dat": "dat"}.get(format, "raw")
+    path = tmp_path / f"a.{suffix}"
+    ss.write(path, ss.Events(0, 60_000_001, scene(n), (640, 480)), format=format)
+    with Reader(path) as reader:
+        got = gathered(reader)
+    assert np.array_equal(got, scene(n))
+    assert got.base is None  # its own memory, and no more than that
+    assert got.nbytes == n * EVENT.itemsize
+
+
+def test_more_events_than_a_guess_has_room_for(tmp_path):
+    """EVT 3.0 has up to twelve events in two bytes, and these come behind two megabytes with hardly any."""
+    rare = np.tile(np.array([0x8000, 0x6001], "<u2"), 500_000)
+    dense = np.tile(np.array([0x3000, 0x4FFF, 0x4FFF, 0x4FFF], "<u2"), 100_000)
+    words = np.concatenate([np.array([0x8000, 0x0001], "<u2"), rare, dense])
+    (tmp_path / "a.raw").write_bytes(b"% evt 3.0\n% geometry 1280x720\n% end\n" + words.tobytes())
+    got = ss.read(tmp_path / "a.raw").data
+    assert len(got) == 3_600_000
+    assert np.array_equal(got["x"].reshape(-1, 36), np.tile(np.arange(36), (100_000, 1)))
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_decoder_that_makes_its_own_memory_and_stamps_that_are_mended(tmp_path):
+    times = [5, 3, 9, 1, 10]
+    assert ss.read(save(tmp_path / "a.plain", at(times))).data["t"].tolist() == [5, 5, 9, 9, 10]
+
+
+@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "aedat4"])
+@pytest.mark.parametrize("step_us", [-2, -70, -5_000, 0, 1 << 19, 11_000_000])
+def test_a_step_that_only_the_decoder_looks_at_is_seen(tmp_path, format, step_us):
+    """Decoders say that events are tidy, and are believed: whatever is not has to be told."""
+    made = scene(150_000)  # the first array is looked at anyway, where it does not start at 0
+    made["t"] = 20_000_000 + np.arange(150_000) // 2 + np.where(np.arange(150_000) >= 123_456, step_us, 0)
+    path = tmp_path / f"a.{'aedat4' if format == 'aedat4' else format if format == 'dat' else 'raw'}"
+    ss.write(path, ss.Events(0, 60_000_001, made, (640, 480)), format=format)
+    with Reader(path, time="keep") as reader:
+        assert np.array_equal(gathered(reader)["t"], made["t"])
+    assert reader.problems == ({"backward": 1} if step_us < 0 else {"future": 1} if step_us > 10_000_000 else {})
+    assert np.array_equal(ss.read(path).data["t"], np.maximum.accumulate(made["t"]))
+
+
+def test_tidy_events_that_begin_before_the_last_ones_end_are_mended():
+    order = Order()
+    made = scene(100)
+    assert len(np.concatenate(list(order.feed(made, tidy=True)))) == 100
+    (late,) = order.feed(made, tidy=True)
+    assert set(late["t"].tolist()) == {int(made["t"][-1])}
+    assert order.problems == {"backward": 1, "clamped": 99}
+    assert len(np.concatenate(list(order.feed(made[:50], tidy=True)))) == 50
+    (late,) = order.feed(made[50:60], tidy=True)
+    assert set(late["t"].tolist()) == {int(made["t"][-1])}
+
+
+def test_events_outside_of_the_size_are_seen_in_aedat4(tmp_path):
+    made = scene(100, seed=4)
+    made["t"] //= 100
+    assert made["x"].argmax() > 0 < made["y"].argmax()  # the first one is looked at anyway
+    ss.write(tmp_path / "a.aedat4", ss.Events(0, 60_000_001, made, (640, 480)))
+    x, y = int(made["x"].max()), int(made["y"].max())
+    for size, outside in (((x + 1, y + 1), 0), ((x, 480), (made["x"] == x).sum()), ((640, y), (made["y"] == y).sum())):
+        with Reader(tmp_path / "a.aedat4", size=size) as reader:
+            assert len(gathered(reader)) == 100
+        assert reader.problems.get("outside", 0) == outside
