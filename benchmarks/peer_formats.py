@@ -1,0 +1,139 @@
+"""One reader of one recording, timed: what benchmarks/formats.py runs, and no more.
+
+    python benchmarks/peer_formats.py READER whole|stream FORMAT FILE ROUNDS
+
+``whole`` ends with an array of events, ``stream`` goes through arrays of them. Ends with a JSON line: events, the
+smallest CPU and wall seconds of all rounds but the first, and the most memory the process had, its libraries included.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+PIECE = 65_536
+
+
+def spikestream_whole(path: str, format: str) -> Any:
+    import spikestream as ss
+
+    return ss.read(path).data
+
+
+def spikestream_stream(path: str, format: str) -> Iterator[Any]:
+    from spikestream.files.reader import Reader
+
+    with Reader(path) as reader:
+        yield from reader
+
+
+def expelliarmus_whole(path: str, format: str) -> Any:
+    from expelliarmus import Wizard
+
+    return Wizard(encoding=format).read(path)
+
+
+def expelliarmus_stream(path: str, format: str) -> Iterable[Any]:
+    from expelliarmus import Wizard
+
+    wizard = Wizard(encoding=format, chunk_size=PIECE)
+    wizard.set_file(path)
+    return wizard.read_chunk()
+
+
+def evutils_whole(path: str, format: str) -> Any:
+    from evutils.io import EventReader
+
+    return EventReader(path, mode="all", **_layout(format)).read()
+
+
+def evutils_stream(path: str, format: str) -> Iterable[Any]:
+    from evutils.io import EventReader
+
+    return EventReader(path, mode="n_events", n_events=PIECE, **_layout(format))
+
+
+def _layout(format: str) -> dict[str, str]:
+    return {"layout": "dvs128"} if format == "aedat2" else {}
+
+
+def faery_whole(path: str, format: str) -> Any:
+    import faery
+
+    return faery.events_stream_from_file(path).to_array()
+
+
+def faery_stream(path: str, format: str) -> Iterable[Any]:
+    import faery
+
+    return faery.events_stream_from_file(path)
+
+
+def evt3_whole(path: str, format: str) -> Any:
+    import evt3
+
+    return evt3.decode_file(path).t
+
+
+def aedat_stream(path: str, format: str) -> Iterator[Any]:
+    import aedat
+
+    yield from (packet["events"] for packet in aedat.Decoder(path) if "events" in packet)
+
+
+def aedat_whole(path: str, format: str) -> Any:
+    import numpy as np
+
+    return np.concatenate(list(aedat_stream(path, format)))
+
+
+def dv_stream(path: str, format: str) -> Iterator[Any]:
+    import dv_processing as dv
+
+    recording = dv.io.MonoCameraRecording(path)
+    while (store := recording.getNextEventBatch()) is not None:
+        yield store.numpy()
+
+
+def dv_whole(path: str, format: str) -> Any:
+    import numpy as np
+
+    return np.concatenate(list(dv_stream(path, format)))
+
+
+def tonic_whole(path: str, format: str) -> Any:
+    from tonic.io import make_structured_array, read_mnist_file
+
+    return read_mnist_file(path, dtype=make_structured_array([], [], [], []).dtype)
+
+
+def used() -> tuple[float, float]:
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    return spent.ru_utime + spent.ru_stime, time.perf_counter()
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    reader, how, format, path, rounds = sys.argv[1:]
+    read: Callable[[str, str], Any] = globals()[f"{reader}_{how}"]
+    name = format.partition("-")[0]
+    cpu, wall, events = [], [], 0
+    for number in range(int(rounds) + 1):
+        begun = used()
+        events = len(read(path, name)) if how == "whole" else sum(len(part) for part in read(path, name))
+        ended = used()
+        if number:
+            cpu.append(ended[0] - begun[0])
+            wall.append(ended[1] - begun[1])
+    print(json.dumps({"events": events, "cpu_s": min(cpu), "wall_s": min(wall), "peak_mib": peak_mib()}))
+
+
+if __name__ == "__main__":
+    main()
