@@ -161,10 +161,14 @@ def newest(path: str | Path) -> str:
     left half written beside it is deleted.
     """
     target = Path(path)
-    if left := generations.clean(target):
+    try:
+        left, versions = generations.clean(target), generations.versions(target)
+    except OSError as error:
+        raise ModelError(f"cannot look for {target}: {error.strerror}") from error
+    if left:
         log.warning("%s: %d half-written files of processes that died are deleted", target, left)
     refused: list[tuple[Path, ModelError]] = []
-    for version in generations.versions(target):
+    for version in versions:
         try:
             _opened(version)
         except ModelError as error:

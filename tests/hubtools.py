@@ -7,6 +7,7 @@ import resource
 from contextlib import asynccontextmanager, contextmanager
 
 import numpy as np
+from running import run  # noqa: F401 - for the tests of a hub
 
 from spikestream.batch import EVENT, Events, Spikes
 from spikestream.outputs.tcp import Tcp
@@ -15,16 +16,6 @@ from spikestream.service.hub import Hub
 LOCAL = "127.0.0.1:0"
 TOPIC = "main.filter.events"
 KIB = 1 << 10
-
-
-def run(work, seconds=50):
-    """Run a coroutine to its end; what hangs fails."""
-
-    async def limited():
-        async with asyncio.timeout(seconds):
-            return await work
-
-    return asyncio.run(limited())
 
 
 @contextmanager

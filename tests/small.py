@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from hypothesis import strategies as st
+from running import run  # noqa: F401 - for the tests of a pipeline
 
 from spikestream.batch import EVENT, Batch, Command, Decisions, Events, Label, Setting, Window, cut
 from spikestream.building import build
@@ -23,7 +22,6 @@ TABLES = {
     "network": {"neurons": 5, "tau_theta_ms": 50.0, "tau_refrac_ms": 2.0, "inhibition": 0.2},
     "readout": {"window_us": WINDOW, "kept": 3},
 }
-PATIENCE_S = 50
 
 
 def config(**sections: object) -> Config:
@@ -142,41 +140,3 @@ class Given:
             yield batch
         if self.error is not None:
             raise self.error
-
-
-class Daemons(ThreadPoolExecutor):
-    """Threads that nobody waits for at the end: one that hangs fails its test, and not the whole run."""
-
-    def submit(self, call, /, *args, **options):
-        future: Future = Future()
-
-        def work():
-            future.set_running_or_notify_cancel()
-            try:
-                future.set_result(call(*args, **options))
-            except BaseException as error:
-                future.set_exception(error)
-
-        threading.Thread(target=work, daemon=True).start()
-        return future
-
-
-def run(work, seconds: float = PATIENCE_S):
-    """Run a coroutine to its end; what hangs fails, even where it will not be cancelled."""
-    hangs = True
-
-    async def limited():
-        nonlocal hangs
-        asyncio.get_running_loop().set_default_executor(Daemons())
-        done, _ = await asyncio.wait({asyncio.ensure_future(work)}, timeout=seconds)
-        hangs = not done
-        if hangs:
-            raise TimeoutError(f"it hangs: {seconds} s are over")
-        return done.pop().result()
-
-    runner = asyncio.Runner()
-    try:
-        return runner.run(limited())
-    finally:
-        if not hangs:
-            runner.close()

@@ -649,3 +649,10 @@ def test_a_moment_is_not_changed_by_what_the_pipeline_does_next(tmp_path):
     taken.write(tmp_path / "m")
     assert state_sha256(load(tmp_path / "m")) == before
     assert checkpoint.marks_of(tmp_path / "m") == {"numbers": {"main.network.spikes": 7}, "now": 1_050_000}
+
+
+def test_a_folder_that_cannot_be_looked_into_is_no_reason_to_begin_afresh(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(ModelError, match=r"cannot look for .*Too many levels"):
+        checkpoint.newest(tmp_path / "loop" / "model.npz")
+    assert checkpoint.newest(tmp_path / "missing" / "model.npz") == ""

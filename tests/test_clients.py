@@ -33,8 +33,9 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 READERS = ("c", "javascript")
 FROM_SERVERS = ("hello", "sub-answer", "sub-answer-since", "unsub", "pong", "ping-server", "bye", "error", "rep",
-                "rep-refused", "events", "events-empty", "events-decimated", "spikes", "sound", "decisions", "weights",
-                "stats", "gap-sensor", "gap-slow", "gap-rate", "gap-log")  # fmt: skip
+                "rep-refused", "events", "events-empty", "events-decimated", "spikes", "sound", "decisions",
+                "decisions-at", "weights", "stats", "gap-sensor", "gap-slow", "gap-rate", "gap-log",
+                "gap-reconnect")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

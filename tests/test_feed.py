@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wirebytes import put
 
 from spikestream.errors import ClientError
-from spikestream.wire import Message
+from spikestream.wire import Message, Ring, Unsubscribed
 
 A, B, C = TOPICS
 SIZE = 80
@@ -69,6 +69,33 @@ def test_since_a_time_begins_with_the_first_message_published_then():
     later.finish()
     assert not later.answer().recovered, "who knows what was published before the oldest that is kept"
     assert later.gaps() == []
+
+
+def test_a_time_is_found_though_the_clock_went_back():
+    ring = Ring(10**6)
+    times = [5, 6, 9, 3, 4, 8, 8, 10, 2, 12]
+    for seq, t_ns in enumerate(times):
+        ring.append(A, seq, t_ns, 1, b"x")
+    for t_ns in range(14):
+        for start in range(11):
+            naive = [seq for seq, t in enumerate(times) if seq >= start and t >= t_ns]
+            assert [one.seq for one in ring.read({A: start}.get, t_ns)] == naive, (t_ns, start)
+
+
+def test_a_time_is_found_without_looking_at_every_message():
+    looked = []
+
+    class Time(int):
+        def __lt__(self, other):
+            looked.append(self)
+            return int(self) < other
+
+    ring = Ring(10**6)
+    for seq in range(10_000):
+        ring.append(A, seq, Time(seq), 1, b"x")
+    looked.clear()
+    assert next(ring.read(lambda topic: 0, 9_000)).seq == 9_000
+    assert len(looked) < 30
 
 
 def test_since_now_tells_the_numbers_and_brings_nothing_old():
@@ -136,6 +163,23 @@ def test_what_falls_out_of_the_ring_while_it_is_read_is_a_gap():
     assert sorted([*world.numbers_of(A), *range(start, stop)]) == list(range(38))
     assert world.accounts()[A].imbalance() == 0
     assert world.accounts()[A].dropped.messages == stop - start
+
+
+def test_what_falls_out_twice_is_counted_once_each():
+    world = World(ring=8 * SIZE)
+    for _ in range(8):
+        world.publish(A)
+    world.flush()
+    world.subscribe(since="all")
+    for _ in range(3):
+        world.more(1)
+        for _ in range(30):
+            world.publish(A)
+    world.finish()
+    lost = sum(stop - start for _, start, stop, _ in world.gaps())
+    assert len(world.gaps()) == 3
+    flow = world.accounts()[A]
+    assert (flow.due.messages, flow.dropped.messages, flow.imbalance()) == (98, lost, 0)
 
 
 def test_who_may_lose_nothing_is_told_where_the_past_is_faster():
@@ -238,6 +282,7 @@ def test_history_comes_no_faster_than_credit():
     world.more()
     world.more()
     assert world.numbers_of(A) == [0, 1, 2, 3]
+    assert not world.feed.ready, "or the loop would turn for nothing"
     world.finish()
     assert world.numbers_of(A) == list(range(10))
 
@@ -261,6 +306,51 @@ def test_credit_that_was_not_used_cannot_be_given_back(ack, code):
     with pytest.raises(ClientError):
         list(map(world.feed.acknowledge, world.session.receive(put(ack))))
     assert code.encode() in world.session.to_send()
+
+
+# --- how much at once, and the end of a subscription
+
+
+def test_of_one_turn_no_more_is_written_than_there_is_room_for():
+    world = World()
+    world.subscribe(credit=100)
+    for _ in range(50):
+        world.publish(A)
+    turn, world.turn = world.turn, []
+    frames, lawful = world.feed.offer(turn, 10 * SIZE)
+    assert lawful
+    assert 8 * SIZE < sum(map(len, frames)) <= 11 * SIZE
+
+
+def test_nothing_of_a_subscription_follows_the_answer_that_it_has_ended():
+    world = World()
+    number = world.subscribe(A, credit=1)
+    for _ in range(4):
+        world.publish(A)
+    world.flush()
+    world.client.unsubscribe(number)
+    world.talk()
+    world.finish()
+    assert world.numbers_of(A) == [0]
+    assert world.gaps() == [(A, 1, 4, "slow")]
+    assert isinstance(world.got[-1], Unsubscribed)
+    assert world.accounts()[A].dropped.messages == 3
+
+
+def test_a_topic_that_falls_to_one_that_reads_the_past_begins_with_what_is_new():
+    world = World()
+    older = world.subscribe(A)
+    for _ in range(5):
+        world.publish(A)
+        world.publish(B)
+    world.flush()
+    world.subscribe("x.>", since="all")
+    world.client.unsubscribe(older)
+    world.talk()
+    world.publish(A)
+    world.finish()
+    assert world.numbers_of(A) == [0, 1, 2, 3, 4, 5]
+    assert world.numbers_of(B) == [0, 1, 2, 3, 4]
 
 
 # --- what is left out on request

@@ -8,8 +8,9 @@ import logging
 import os
 import socket
 import struct
+import time
 import tracemalloc
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from random import Random
 
@@ -22,7 +23,9 @@ from webtools import PING, RawWeb, asking, masked
 from wirebytes import Raw, golden, put
 
 from spikestream.errors import ClientError
+from spikestream.outputs.base import door as doors
 from spikestream.outputs.base import listener as listeners
+from spikestream.outputs.base import turns as turns_room
 from spikestream.outputs.base.pace import Pace
 from spikestream.outputs.base.turns import Turns
 from spikestream.outputs.tcp import Tcp
@@ -102,6 +105,34 @@ async def visit(url, data, pause=0.0):
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
+
+
+class Slow:
+    """A past that takes 20 ms of the processor to look into."""
+
+    def first(self, topic):
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+        return None
+
+    def read(self, seq_of, t_ns=0):
+        return iter(())
+
+
+def test_what_takes_the_loops_time_is_paid_for(monkeypatch):
+    monkeypatch.setattr(turns_room, "PER_SECOND", 0.0)
+
+    async def work():
+        async with serving(Tcp(LOCAL), past=Slow()) as hub:
+            hub.publish(SPIKES, tiny(0))
+            await Raw(hub.outputs[0].url).subscribe("*")
+            left = hub.outputs[0].turns._pace._left
+            late = await Raw(hub.outputs[0].url).subscribe("*", since={"t_ns": 1})
+            assert hub.outputs[0].turns._pace._left < left - 10
+            late.close()
+
+    run(work())
 
 
 BOTH = pytest.mark.parametrize("make", [Tcp, WebSocket])
@@ -437,6 +468,17 @@ def test_who_asks_little_is_heard_between_those_who_ask_much():
         assert heard.index("quiet") < 15
         assert heard.count("loud") == 100
         shared.close()
+        tired = Turns()
+        tired._pace = Pace(0.0, 1.0, asyncio.get_running_loop().time())
+        tired.afford(5)
+        asked = len(heard)
+        tired.hold(Talker("early", tired, 9, heard))
+        tired._hear()
+        assert len(heard) == asked, "there is no time"
+        tired._pace.refund(4.5)
+        tired._hear()
+        assert heard[asked:] == ["early"], "one thing at a time"
+        tired.close()
         rested = Turns()
         assert rested.afford(1)
         rested.hold(Talker("first", rested, 1, heard))
@@ -510,6 +552,45 @@ def test_the_door_goes_on_after_the_descriptors_ran_out(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         run(work())
     assert "Too many open files" in caplog.text
+
+
+def test_without_descriptors_the_door_is_left_alone_for_a_while(monkeypatch, caplog):
+    async def work():
+        async with serving(Tcp(LOCAL)) as hub:
+            door, asked = hub.outputs[0]._door, []
+
+            class Full:
+                def accept(self):
+                    asked.append(1)
+                    raise OSError(24, "Too many open files")
+
+            door._accept(Full())
+            with closing(socket.create_connection(door._sockets[0].getsockname())):
+                await turns(100)
+                assert not door._inside, "who knocks meanwhile waits in the kernel"
+            assert len(asked) == 1
+
+    run(work())
+
+
+def test_of_one_host_so_many_are_let_in_and_of_many_hosts_not_all_remembered(monkeypatch):
+    monkeypatch.setattr(doors, "HOST_BURST", 3.0)
+    monkeypatch.setattr(doors, "HOST_PER_SECOND", 0.0)
+    monkeypatch.setattr(doors, "MOST_HOSTS", 4)
+
+    async def work():
+        async with serving(Tcp(LOCAL)) as hub:
+            seen = [await Raw(hub.outputs[0].url).subscribe("*") for _ in range(3)]
+            late = await Raw(hub.outputs[0].url).connect()
+            assert await late.read_all() == []
+            door = hub.outputs[0]._door
+            for host in range(20):
+                door._welcome(f"192.0.2.{host}")
+            assert len(door._paces) <= 4
+            for one in seen:
+                one.close()
+
+    run(work())
 
 
 def test_the_log_tells_of_some_and_counts_the_others(caplog):

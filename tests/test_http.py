@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 import socket
 from contextlib import asynccontextmanager
@@ -13,7 +14,8 @@ from cli import ROOT
 from daemon_cases import STEP, job, plugin, steered, until
 from hypothesis import example, given
 from hypothesis import strategies as st
-from small import noise, run
+from running import run
+from small import noise
 
 from spikestream.errors import ClientError, ConfigError
 from spikestream.service import http as http_room
@@ -114,12 +116,23 @@ BAD = [
     ("get", "/metrics", {"Host": "[::1]:1"}, None, 200),
     ("get", "/status", {"Origin": "http://evil.example"}, None, 403),
     ("get", "/status", {"Origin": "null"}, None, 403),
+    ("post", "/do/teach", JSON, b'{"label": "x", "reward": 1' + b"0" * 400 + b"}", 400),
+    ("post", "/do/load", JSON, b'{"file": "\\ud800"}', 400),
+    ("post", "/do/load", JSON, b'{"file": "a\\nerror: b"}', 400),
+    ("get", "/status", {"Origin": "http://["}, None, 403),
+    ("get", "/status", {"Origin": "http://ex\u2100ample"}, None, 403),
+    ("post", "/do/get", {"Content-Type": "application/json; charset=nonsense"}, b"{}", 200),
+    ("post", "/do/get", {"Content-Type": "application/json; charset=zlib"}, b"{}", 200),
+    ("post", "/do/get", {"Content-Type": "application/json; charset=utf-16"}, b"{\0}\0", 400),
+    ("post", "/do/get", {**JSON, "Content-Encoding": "gzip"}, b"{}", 200),
+    ("post", "/do/get", {**JSON, "Content-Encoding": "gzip"}, gzip.compress(b" " * 1_000_000), 400),
+    ("post", "/do/get", {**JSON, "Content-Encoding": "deflate"}, b"\0\1", 400),
     ("get", "/status", {"Host": "localhost:5", "Origin": "http://localhost:5"}, None, 200),
     ("get", "/status", {"Host": "localhost:5", "Origin": "http://localhost:6"}, None, 403),
 ]
 
 
-def test_what_is_no_request_of_ours_is_refused(tmp_path, plugin):
+def test_what_is_no_request_of_ours_is_refused(tmp_path, plugin, caplog):
     async def work():
         async with serving(plugin, tmp_path) as (made, client):
             for method, path, headers, body, status in BAD:
@@ -132,6 +145,30 @@ def test_what_is_no_request_of_ours_is_refused(tmp_path, plugin):
             await made.step()
 
     run(work())
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+BROKEN = (
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    b"POST /do/get HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"POST /do/get HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00" + bytes(100) + b"\r\n\r\n",
+)
+
+
+def test_what_is_no_http_does_not_fill_the_log(tmp_path, plugin, caplog):
+    async def work():
+        async with serving(plugin, tmp_path) as (made, _):
+            port = int(made.daemon.http.url.rpartition(":")[2])
+            for data in BROKEN:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(data)
+                assert b" 400 " in await reader.readline()
+                writer.close()
+
+    run(work())
+    assert not [record for record in caplog.records if record.name != "spikestream.service.daemon"]
 
 
 # Who gets in.
@@ -217,15 +254,28 @@ def test_so_many_connections_and_no_more(tmp_path, plugin, monkeypatch):
     async def work():
         async with serving(plugin, tmp_path) as (made, client):
             port = int(made.daemon.http.url.rpartition(":")[2])
-            idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-            with pytest.raises(aiohttp.ClientError):
-                await client.get("/healthz")
-            for _, writer in idle:
-                writer.close()
-                await writer.wait_closed()
-            await until(lambda: not made.daemon.http._runner.server.connections)
+            lazy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
             async with client.get("/healthz") as answer:
                 assert answer.status == 200
+            assert await lazy[0][0].read() == b"", "who asks for nothing makes room for who does"
+            head = b"POST /do/get HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            head += b"Content-Length: 9\r\n\r\n"
+            busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+            for _, writer in busy:
+                writer.write(head)
+            await until(lambda: len(made.daemon.http._busy) == 3)
+            late, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert await late.read() == b""
+            writer.close()
+            monkeypatch.setattr(http_room, "BODY_S", 0.01)
+            for reader, writer in busy:
+                writer.write(b"{}       ")
+                assert b" 200 " in await reader.readline()
+                assert b"learn.enabled" in await reader.readuntil(b"}}}")
+                writer.write(head)
+                assert b" 408 " in await reader.readline()
+            for _, writer in (*lazy, *busy):
+                writer.close()
 
     run(work())
 

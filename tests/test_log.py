@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -13,10 +14,13 @@ import pytest
 from hubtools import room_for, run, tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wirebytes import maps
 
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.log import Limits, SegmentLog
-from spikestream.log.segment import bytes_of, listed
+from spikestream.log import place as places
+from spikestream.log.place import Place
+from spikestream.log.segment import bytes_of, listed, opened
 from spikestream.log.writing import SPARE
 from spikestream.outputs.file import File
 from spikestream.service.hub import Hub
@@ -419,3 +423,274 @@ def test_killed_at_any_moment_it_goes_on_behind_all_that_was_seen(tmp_path):
     counts = subscribed(tmp_path / "log")
     assert counts[B].messages + counts[B].missing == counts[B].next - counts[B].first
     assert counts[B].gaps == holes
+
+
+def test_a_segment_of_another_log_is_set_aside(tmp_path):
+    logged(tmp_path / "other", publish(5))
+    logged(tmp_path / "log", publish(3))
+    (mine,) = listed(tmp_path / "log")
+    (foreign,) = listed(tmp_path / "other")
+    mine.rename(mine.with_name("000000000007.ssp"))
+    foreign.rename(mine)
+    assert logged(tmp_path / "log", publish(1)) == pairs(0, 4)
+    assert mine.with_name(f"{mine.name}.bad").exists()
+
+
+def test_a_segment_that_cannot_be_read_is_a_hole_told_of_once(tmp_path, caplog):
+    async def work():
+        log = SegmentLog(tmp_path / "log", SMALL)
+        hub = hub_of(log)
+        await hub.start()
+        publish(200, size=1_000)(hub)
+        await hub.drain()
+        first, second, *_ = listed(tmp_path / "log")
+        first.unlink()
+        first.symlink_to(first)  # a loop: as good as a broken disk, for root too
+        for _ in range(2):
+            left = numbers(log)
+        second.unlink()
+        fewer = numbers(log)  # deleted by hand
+        await hub.aclose()
+        return left, fewer
+
+    left, fewer = run(work())
+    assert left == pairs(left[0][1], 200)
+    assert fewer == pairs(fewer[0][1], 200)
+    assert 0 < left[0][1] < fewer[0][1] < 200
+    assert [record.message.count("cannot be read: Too many levels") for record in caplog.records] == [1]
+
+
+def test_what_is_in_the_way_of_a_log_is_named(tmp_path):
+    (tmp_path / "000000000001.ssp").mkdir()
+    with pytest.raises(RecordingError, match="it is a folder") as caught:
+        SegmentLog(tmp_path)
+    assert caught.value.file == str(tmp_path / "000000000001.ssp")
+
+
+def crashed(folder, publishes):
+    """Return a log as a process leaves it that is killed once it has written what it published."""
+
+    async def work():
+        log = SegmentLog(folder / "log", Limits(segment_bytes=64 << 20))
+        hub = hub_of(log)
+        await hub.start()
+        publishes(hub)
+        await hub.drain()
+        shutil.copytree(folder / "log", folder / "left")
+        whole = list(log.read(lambda topic: 0))
+        await hub.aclose()
+        return whole
+
+    return folder / "left", run(work())
+
+
+def test_after_a_crash_the_hole_in_the_numbers_is_named(tmp_path):
+    left, _ = crashed(tmp_path, publish(10))
+    logged(left, publish(1))
+    gaps = [m for path in listed(left) for m in maps(b"".join(bytes_of(path))) if m.get("k") == "gap"]
+    assert [(gap["c"], gap["from"], gap["why"]) for gap in gaps] == [(A, 10, "restart"), (B, 10, "restart")]
+    assert all(10 < gap["to"] <= 10 + 2 * SPARE for gap in gaps)
+
+
+def test_a_long_segment_that_was_not_ended_is_found_in_blocks_as_it_was(tmp_path):
+    left, whole = crashed(tmp_path, publish(60, size=60_000))
+    segment, file = opened(listed(left)[0])
+    file.close()
+    assert len(segment.blocks) == 4
+    assert all(a.end <= b.at for a, b in pairwise(segment.blocks))
+    assert {t: span for block in segment.blocks[1:] for t, span in block.topics.items()}[B][1] == 59
+    assert kept(left)[2] == whole
+
+
+def test_no_damage_to_an_index_hides_a_message_or_gives_a_number_again(tmp_path):
+    logged(tmp_path / "log", publish(3))
+    (segment,) = listed(tmp_path / "log")
+    data = segment.read_bytes()
+    for at in range(data.rindex(b"\xa2op\xa5index"), len(data)):
+        for flip in (1, 0x10, 0xFF):
+            damaged = bytearray(data)
+            damaged[at] ^= flip
+            segment.write_bytes(damaged)
+            found, file = opened(segment)
+            file.close()
+            assert found.lasts() == {A: 2, B: 2}
+            assert found.next[A] >= 3
+            assert found.next[B] >= 3
+
+
+def test_a_segment_of_a_later_version_is_kept_and_not_read(tmp_path):
+    logged(tmp_path / "log", publish(3))
+    (segment,) = listed(tmp_path / "log")
+    segment.write_bytes(segment.read_bytes().replace(b"\xa3log\xa1v\x01", b"\xa3log\xa1v\x02"))
+    assert kept(tmp_path / "log")[2] == []
+    assert segment.with_name(f"{segment.name}.bad").exists()
+
+
+def test_of_a_segment_that_was_only_begun_nothing_is_left(tmp_path):
+    logged(tmp_path / "log", publish(3))
+    (segment,) = listed(tmp_path / "log")
+    head = segment.read_bytes()
+    head = head[: head.index(b"\xa2op\xa3log") + 18]
+    for size in range(0, len(head), 2):
+        segment.with_name("000000000009.ssp").write_bytes(head[:size])
+        assert kept(tmp_path / "log")[1] == {A: 3, B: 3}
+        bad = segment.with_name("000000000009.ssp.bad")
+        assert bad.exists() == (0 < size < 14), size  # of so few bytes nobody knows what they were
+        bad.unlink(missing_ok=True)
+        for path in listed(tmp_path / "log")[1:]:
+            path.unlink()
+
+
+def test_a_torn_frame_is_never_read(tmp_path):
+    left, whole = crashed(tmp_path, publish(20, size=500))
+    (segment,) = listed(left)
+    data = segment.read_bytes()
+    for cut in range(len(data) - 2_000, len(data), 97):
+        segment.write_bytes(data[:cut])
+        for frame in bytes_of(segment):
+            assert len(frame) == 4 + int.from_bytes(frame[:4], "little")
+    segment.write_bytes(data)
+
+    async def work():
+        log = SegmentLog(left)
+        os.truncate(segment, len(data) - 700)
+        got = list(log.read(lambda topic: 0))
+        log._place.aclose()
+        return got
+
+    got = run(work())
+    assert got == whole[: len(got)]
+    assert 20 < len(got) < 40
+
+
+def test_a_time_is_found_though_the_clock_went_back(tmp_path):
+    times = [5, 9, 3, 4]
+
+    async def work():
+        log = SegmentLog(tmp_path / "log")
+        clock = iter(times)
+        hub = Hub([log], epoch=log.epoch, numbers=log.numbers, past=log, now_ns=lambda: next(clock))
+        await hub.start()
+        for n in range(4):
+            hub.publish(B, stats(n))
+        await hub.drain()
+        found = [[one.seq for one in log.read(lambda topic: 0, t_ns)] for t_ns in range(11)]
+        await hub.aclose()
+        return found
+
+    assert run(work()) == [[n for n in range(4) if times[n] >= t_ns] for t_ns in range(11)]
+
+
+def test_of_a_block_the_last_message_is_found_by_its_time(whole):
+    log, times = whole
+    (last,) = {one.seq for one in log.read(lambda topic: 0, times[-1]) if one.topic == B and one.t_ns == times[-1]}
+    assert last == 199
+
+
+def test_at_the_end_a_full_disk_is_given_up_and_all_that_is_missing_counted(tmp_path):
+    async def work():
+        log = SegmentLog(tmp_path / "log")
+        hub = hub_of(log)
+        await hub.start()
+        publish(5, size=1_000)(hub)
+        await hub.drain()
+        with room_for(listed(tmp_path / "log")[0], more=100):
+            hub.publish("x.late.stats", stats(0, 1_000))
+            publish(5, size=1_000, start=5)(hub)
+            assert log.first("x.late.stats") == 0, "it waits in memory"
+            await hub.aclose()
+        (delivery,) = log.deliveries()
+        assert [flow.imbalance() for flow in delivery.flows.values()] == [0, 0, 0]
+        return delivery.flows[B]
+
+    flow = run(work())
+    assert (flow.due.messages, flow.sent.messages, flow.dropped.messages) == (10, 5, 5)
+    assert kept(tmp_path / "log")[1][B] >= 10
+
+
+def test_a_file_in_the_way_of_the_next_segment_is_not_written_over(tmp_path):
+    async def work():
+        log = SegmentLog(tmp_path / "log", SMALL)
+        hub = hub_of(log)
+        await hub.start()
+        foreign = tmp_path / "log" / "000000000002.ssp"
+        foreign.write_bytes(b"mine")
+        publish(100, size=1_000)(hub)
+        await hub.drain(0.3)
+        assert foreign.read_bytes() == b"mine"
+        foreign.unlink()
+        await hub.drain()
+        got = numbers(log)
+        await hub.aclose()
+        return got
+
+    assert run(work()) == pairs(0, 100)
+
+
+def test_the_segment_that_is_being_written_stays_however_little_may_be_kept(tmp_path):
+    got = logged(tmp_path / "log", publish(200, size=1_000), Limits(max_bytes=1, segment_bytes=1 << 16))
+    assert got[-1] == (B, 199)
+    assert len(listed(tmp_path / "log")) == 1
+
+
+class Clock:
+    """What `time` is to the place of a log, at the times told."""
+
+    time, time_ns = staticmethod(time.time), staticmethod(time.time_ns)
+
+    def __init__(self):
+        self.now_s = 1_000.0
+
+    def monotonic(self):
+        return self.now_s
+
+
+def test_a_segment_ends_in_time_and_is_as_old_as_its_last_write(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(places, "time", clock)
+    place = Place(tmp_path / "log", Limits(max_age_s=800.0))
+    place.open({})
+    place.writing.note(A, 0, 1, 1, 2)
+    clock.now_s = 1_100.0
+    assert not place.is_due()
+    clock.now_s = 1_101.0
+    assert place.is_due()
+    place.end({A: 1})
+    place.open({A: 1})
+    for now_s, count in ((1_900.0, 2), (1_902.0, 1)):
+        clock.now_s = now_s
+        place.let_go()
+        assert len(place.segments) == len(listed(tmp_path / "log")) == count
+    place.end({A: 1})
+    place.aclose()
+
+
+def test_what_is_written_is_brought_to_the_disk(tmp_path, monkeypatch):
+    synced, real, folder = [], os.fdatasync, os.fsync
+
+    def datasync(file):
+        synced.append(os.fstat(file).st_size)
+        real(file)
+
+    def sync(file):
+        synced.append("folder")
+        folder(file)
+
+    monkeypatch.setattr(os, "fdatasync", datasync)
+    monkeypatch.setattr(os, "fsync", sync)
+
+    async def work():
+        log = SegmentLog(tmp_path / "log", sync_s=0.0)
+        hub = hub_of(log)
+        await hub.start()
+        begun = listed(tmp_path / "log")[0].stat().st_size
+        assert synced == [begun, "folder"]
+        publish(3)(hub)
+        await hub.drain()
+        while synced[-1] == "folder":
+            await asyncio.sleep(0)
+        assert synced[2] > begun
+        await hub.aclose()
+        assert synced[-1] == listed(tmp_path / "log")[0].stat().st_size
+
+    run(work())

@@ -24,6 +24,7 @@ from wirebytes import Raw, golden, put
 from spikestream.client import Client, subscribe
 from spikestream.config import from_tables
 from spikestream.errors import ClientError, ConfigError
+from spikestream.outputs.base import door as doors
 from spikestream.outputs.base import open_output
 from spikestream.outputs.base.subscriber import WRONG_TOKEN_S
 from spikestream.outputs.tcp import Tcp, Tcps
@@ -432,3 +433,20 @@ def test_what_a_client_says_does_not_look_like_a_line_of_the_log(caplog):
     (line,) = [record.getMessage() for record in caplog.records]
     assert "x?ERROR all is lost" in line
     assert "\n" not in line
+
+
+def test_of_those_who_never_shake_hands_the_oldest_go(keys, monkeypatch):
+    monkeypatch.setattr(doors, "UNPROVEN", 3)
+
+    async def work():
+        output = Tcps("127.0.0.1:0", **keys)
+        async with serving(output):
+            port = int(output.url.rpartition(":")[2])
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+            for reader, _ in silent[:3]:
+                assert await reader.read() == b""
+            assert len(output._door._entering) == 3
+            for _, writer in silent:
+                writer.close()
+
+    run(work())

@@ -81,6 +81,22 @@ class Counting(WebSocket):
         return super().dressed(message)
 
 
+@pytest.mark.parametrize("terms", [{"credit": 9}, {"decimate": 2}, {"since": "all"}, {"since": "all", "credit": 9}])
+def test_terms_are_those_of_every_other_connection(terms):
+    async def work():
+        async with serving(WebSocket(LOCAL)) as hub:
+            for seq in range(2):
+                hub.publish(TOPIC, events(seq * 1_000, count=1))
+            web = await RawWeb(hub.outputs[0].url).subscribe("*", **terms)
+            for seq in range(2, 4):
+                hub.publish(TOPIC, events(seq * 1_000, count=1))
+            begins = 0 if "since" in terms else 2
+            assert [(await web.read())["s"] for _ in range(begins, 4)] == list(range(begins, 4))
+            web.close()
+
+    run(work())
+
+
 def test_a_message_is_made_once_for_all_and_only_if_somebody_wants_it():
     async def work():
         output = Counting(LOCAL)

@@ -22,6 +22,7 @@ from spikestream.wire import (
     ClientSession,
     Gap,
     Interest,
+    Outgoing,
     Ping,
     ServerSession,
     Stats,
@@ -43,15 +44,18 @@ from spikestream.wire import (
     ping_frame,
 )
 
+DECIDED = Decisions(30_000, 40_000, (Decision(30_000, 40_000, "bar", 0.75, (("bar", 3.0),), 4.0),))
 TERMS = Terms("latest", {"epoch": "7f3a", "seq": {"main.network.spikes": 17}}, 3, 30, 1_000_000, 4)
 
 
 def test_the_specification_shows_every_message():
     assert set(golden()) == {
         *DATA,
+        "decisions-at",
         *("hello", "client-hello", "sub", "sub-answer", "unsub", "ping", "pong", "bye", "error", "gap-slow"),
         *("req", "rep", "rep-refused", "token-hello"),
-        *("sub-terms", "sub-answer-since", "ack", "ping-server", "events-decimated", "gap-rate", "gap-log"),
+        *("sub-terms", "sub-answer-since", "ack", "ping-server", "events-decimated", "gap-rate"),
+        *("gap-log", "gap-reconnect"),
         *("ws-client-hello", "ws-spikes", "ws-events", "ws-bye"),  # test_websocket.py
     }
 
@@ -61,6 +65,11 @@ def test_data_has_the_bytes_of_the_specification(name):
     assert sent(*DATA[name]) == golden()[name]
 
 
+def test_decisions_say_when_their_batch_came_and_was_through():
+    message = Outgoing("main.readout.decisions", "decisions", 2, NOW + 9, DECIDED, at=(NOW + 7, NOW + 8))
+    assert message.frame == golden()["decisions-at"]
+
+
 def test_the_server_says_the_bytes_of_the_specification():
     assert HELLO.frame == golden()["hello"]
     assert Ping(1_000).pong(NOW) == golden()["pong"]
@@ -68,6 +77,7 @@ def test_the_server_says_the_bytes_of_the_specification():
     assert loss_frame("main.filter.events", 5, 11, 6_000) == golden()["gap-slow"]
     assert loss_frame("main.filter.events", 11, 20, 9_000, "rate") == golden()["gap-rate"]
     assert loss_frame("main.filter.events", 0, 1_000, None, "log") == golden()["gap-log"]
+    assert loss_frame("main.filter.events", 0, 3, None, "reconnect") == golden()["gap-reconnect"]
     assert ping_frame(NOW) == golden()["ping-server"]
     assert golden()["bye"] == BYE
     session, _ = served({"op": "sub", "id": 1, "topics": ["*"]})

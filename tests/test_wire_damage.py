@@ -17,7 +17,7 @@ from spikestream.wire import (
     Message,
     ServerSession,
 )
-from spikestream.wire.frames import FROM_CLIENT, FROM_SERVER, MAX_CONTAINERS, unpack
+from spikestream.wire.frames import FROM_CLIENT, FROM_SERVER, MAX_CONTAINERS, MAX_DEPTH, unpack
 
 HOSTILE = {
     "array of 2^32": b"\xdd\xff\xff\xff\xff",
@@ -35,6 +35,10 @@ HOSTILE = {
     "number as key": b"\x81\x01\x02",
     "map as key": b"\x81\x80\x02",
     "array as key": b"\x81\x90\x02",
+    "bytes as key": b"\x81\xc4\x00\x02",
+    "bytes as a topic": b"\x81\xa5since\x81\xa3seq\x81\xc4\x00\x01",
+    "deep": b"\x81\xa2op" + b"\x91" * 1_000 + b"\x01",
+    "one too deep": b"\x81\xa2op" + b"\x91" * 32 + b"\x81\xa1a" * 32 + b"\x01",
     "many nils": b"\xdc\xea\x60" + b"\xc0" * 60_000,
     "many maps": b"\xdc\xea\x60" + b"\x80" * 60_000,
     "many keys": b"\xde\x4e\x20" + b"\xa1a\xc0" * 20_000,
@@ -69,6 +73,19 @@ def test_a_frame_of_many_small_containers_costs_a_bounded_amount_of_memory():
     finally:
         tracemalloc.stop()
     assert peak < 100 * MAX_CONTAINERS
+
+
+def test_what_lies_as_deep_as_it_may_is_read():
+    inner = message = {"op": "x"}
+    for _ in range(MAX_DEPTH - 1):
+        inner["d"] = inner = {}
+    assert unpack(put(message)[4:], FROM_CLIENT) == message
+
+
+def test_the_answer_to_a_large_mistake_is_small():
+    for wrong in ({"op": ["\0" * 250] * 250}, {"op": "sub", "\0" * 1_000: 1}, {"op": "\0" * 1_000}):
+        session, _ = served()
+        assert len(put(refused(session, put(wrong)))) < 500
 
 
 REQUESTS = ("client-hello", "sub", "sub-terms", "ack", "req", "ping", "unsub", "bye")

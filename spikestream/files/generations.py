@@ -43,7 +43,7 @@ def replace(path: Path, write: Callable[[IO[bytes]], None], keep: int = 1) -> No
 
 
 def versions(path: Path) -> list[Path]:
-    """Return the versions there are of ``path``, the newest first, itself among them if it is there."""
+    """Return the versions there are of ``path``, the newest first, itself if it is there; raises `OSError`."""
     pattern = re.compile(re.escape(path.name) + r"\.([1-9][0-9]{0,5})")
     older = [(int(found[1]), one) for one in _beside(path) if (found := pattern.fullmatch(one.name))]
     return [*([path] if os.path.lexists(path) else []), *(one for _, one in sorted(older))]
@@ -57,7 +57,7 @@ def set_aside(path: Path) -> Path:
 
 
 def clean(path: Path) -> int:
-    """Delete what processes that have died left half written of ``path``; return how many files that were."""
+    """Delete what processes that have died left half written of ``path``, and return how many; raises `OSError`."""
     pattern = re.compile(re.escape(f".{path.name}.tmp-") + r"[0-9]+-[0-9a-f]{8}")
     left = [one for one in _beside(path) if pattern.fullmatch(one.name) and _is_nobodys(one)]
     for one in left:
@@ -76,9 +76,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def _beside(path: Path) -> list[Path]:
+    """Return what stands beside a file, nothing where there is no folder; raises `OSError` for one kept from us."""
     try:
         return list(path.parent.iterdir())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

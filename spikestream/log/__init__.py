@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from spikestream.errors import RecordingError
 from spikestream.log.frames import split
 from spikestream.log.place import Limits, Place
 from spikestream.log.segment import Block, Segment
@@ -131,6 +130,14 @@ class SegmentLog:
         return _Reading(self._place, self._writer, seq_of, t_ns).messages()
 
 
+def _bytes(path: Path, at: int, end: int) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(file, end - at, at)
+    finally:
+        os.close(file)
+
+
 class _Reading:
     """One way through a log, from a block to the next; ``_from`` has the number by topic that is due next."""
 
@@ -168,7 +175,7 @@ class _Reading:
         self._from[message.topic] = message.seq + 1
         return True
 
-    def _next_chunk(self) -> list[Stored] | None:
+    def _next_chunk(self) -> Iterator[Stored] | None:
         """Return the messages of the next block in which there may be one that is wanted, None behind the last."""
         with self._writer.changed:
             found = self._next_block()
@@ -177,20 +184,19 @@ class _Reading:
         segment, at, end = found
         self._at = (segment.number, end)
         try:
-            file = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+            data = _bytes(segment.path, at, end)
         except FileNotFoundError:  # let go meanwhile
-            return []
-        except OSError as error:
-            raise RecordingError(f"cannot be read: {error.strerror}", file=str(segment.path)) from error
-        try:
-            data = os.pread(file, end - at, at)
-        finally:
-            os.close(file)
-        return [
+            return iter(())
+        except OSError as error:  # whoever reads is told of a hole, and the loop goes on
+            self._place.unreadable(segment, error)
+            self._at = (segment.number + 1, 0)
+            return iter(())
+        # Looked at one by one: the loop would wait a tenth of a second for a block of small messages.
+        return (
             Stored(seen.topic, seen.seq, seen.t_ns, seen.rows, frame)
             for seen, frame in split(data, at)
             if not seen.op and seen.topic
-        ]
+        )
 
     def _next_block(self) -> tuple[Segment, int, int] | None:
         number, place = self._at

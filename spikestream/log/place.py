@@ -16,7 +16,7 @@ from pathlib import Path
 from spikestream import __version__
 from spikestream.errors import ClientError, ConfigError, RecordingError
 from spikestream.files.generations import set_aside, sync_folder
-from spikestream.log.segment import Segment, head, listed, name_of, opened, tail
+from spikestream.log.segment import Segment, head, is_begun_only, listed, name_of, opened, tail
 from spikestream.wire import Hello
 
 log = logging.getLogger(__name__)
@@ -50,13 +50,15 @@ class Place:
         self.folder, self.limits = Path(folder), limits
         self.segments: list[Segment] = []
         self.repaired = False
+        self._unreadable: set[Path] = set()
         self._file: int | None = None
         try:
             self.folder.mkdir(exist_ok=True)
             self._lock = self._locked()
             self._take_up()
         except OSError as error:
-            raise RecordingError(f"cannot be written: {error.strerror}", file=str(folder)) from error
+            file = str(error.filename or folder)
+            raise RecordingError(f"cannot be written: {error.strerror}", file=file) from error
         last = self.segments[-1] if self.segments else None
         self.epoch = last.epoch if last else secrets.token_hex(8)
         self.numbers = dict(last.next) if last else {}
@@ -130,6 +132,12 @@ class Place:
             gone += 1
         self.segments = self.segments[gone:]
 
+    def unreadable(self, segment: Segment, error: OSError) -> None:
+        """Say once of a segment that it cannot be read."""
+        if segment.path not in self._unreadable:
+            self._unreadable.add(segment.path)
+            log.warning("%s cannot be read: %s; what is in it counts as lost", segment.path, error.strerror)
+
     def aclose(self) -> None:
         """Let another process have the folder."""
         os.close(self._lock)
@@ -153,6 +161,10 @@ class Place:
                 continue
             file.close()
             self.segments.append(segment)
+        for stray in [one for one in self.segments if one.epoch != self.segments[-1].epoch]:
+            aside = set_aside(stray.path)
+            log.warning("%s is of another log, whose numbers are others; it is kept as %s", stray.path, aside)
+            self.segments.remove(stray)
         for segment in self.segments:
             if not segment.ended:
                 self.repaired |= segment is self.segments[-1]
@@ -162,9 +174,7 @@ class Place:
         """Set aside what is no segment; of one that was only just begun there is nothing to keep."""
         if isinstance(error, OSError):
             raise error
-        with open(path, "rb") as file:
-            begins = file.read(64)
-        if path == listed(self.folder)[-1] and (not begins or b"\xa2op\xa5hello" in begins):
+        if path == listed(self.folder)[-1] and is_begun_only(path):
             path.unlink()
         else:
             log.warning("%s is no segment of a log: %s; it is kept as %s", path, error.what, set_aside(path))

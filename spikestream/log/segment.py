@@ -20,13 +20,13 @@ from spikestream.errors import ClientError
 from spikestream.files.regular import open_regular
 from spikestream.log.frames import BYE, Looked, numbers_in, read_op, scan
 from spikestream.wire import Hello
-from spikestream.wire.frames import frame
+from spikestream.wire.frames import PREFIX, frame
 
 SUFFIX = ".ssp"
 BLOCK = 1 << 20
 """Bytes after which a new block begins."""
 VERSION = 1
-_FOOT = len(frame({"op": "foot", "at": bytes(8)}))
+_FOOT = len(frame({"op": "foot", "at": bytes(8), "crc": bytes(4)}))
 
 
 @dataclass(slots=True)
@@ -92,6 +92,18 @@ def listed(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if number_of(path) is not None)
 
 
+def is_begun_only(path: Path) -> bool:
+    """Return whether a process died over the very first bytes of a file: there is no message in it."""
+    with open(path, "rb") as file:
+        size, begins = os.fstat(file.fileno()).st_size, file.read(64)
+        if not begins:
+            return True
+        at = max((seen.end for seen in scan(file, 0, size) if seen.op == "hello"), default=0)
+        file.seek(at)
+        (length,) = PREFIX.unpack(file.read(PREFIX.size).ljust(PREFIX.size, b"\0"))
+        return b"\xa2op\xa5hello" in begins and size - at < PREFIX.size + length
+
+
 def bytes_of(path: Path) -> Iterator[bytes]:
     """Yield the frames of a segment one by one, a bye at its end if it has one; raises `OSError`."""
     with open_regular(path) as file:
@@ -113,14 +125,14 @@ def mark(numbers: Mapping[str, int]) -> bytes:
 
 def checksum(data: bytes) -> bytes:
     """Return the frame, of fixed size, that follows what was written at once and says whether it is whole."""
-    return frame({"op": "sum", "crc": zlib.crc32(data).to_bytes(4, "little")})
+    return frame({"op": "sum", "crc": _crc(data)})
 
 
 def tail(at: int, blocks: Sequence[Block], numbers: Mapping[str, int]) -> bytes:
     """Return the bytes that end a segment whose last frame ended at ``at``."""
     rows = [[block.at, block.end, block.t_ns, {t: list(span) for t, span in block.topics.items()}] for block in blocks]
     index = frame({"op": "index", "next": dict(numbers), "blocks": rows})
-    return index + frame({"op": "foot", "at": at.to_bytes(8, "little")}) + BYE
+    return index + frame({"op": "foot", "at": at.to_bytes(8, "little"), "crc": _crc(index)}) + BYE
 
 
 def opened(path: Path) -> tuple[Segment, BinaryIO]:
@@ -170,7 +182,10 @@ def _indexed(segment: Segment, file: BinaryIO, size: int) -> bool:
     if [seen.op for seen in found] != ["foot", ""] or found[-1].end != size:
         return False
     try:
-        at = int.from_bytes(bytes(read_op(file, found[0])["at"]), "little")
+        foot = read_op(file, found[0])
+        at = int.from_bytes(bytes(foot["at"]), "little")
+        if at > foot_at or _crc(_bytes(file, at, foot_at)) != foot["crc"]:
+            return False
         index = read_op(file, Looked(at, foot_at))
         segment.blocks = [_block(row) for row in index["blocks"]] if index.get("op") == "index" else []
         segment.next = numbers_in(index)
@@ -213,6 +228,10 @@ def _take(segment: Segment, file: BinaryIO, frames: Iterable[Looked]) -> None:
             segment.note(seen.topic, seen.seq, seen.t_ns, seen.at, seen.end)
             segment.next[seen.topic] = max(seen.seq + 1, segment.next.get(seen.topic, 0))
         segment.size = seen.end
+
+
+def _crc(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "little")
 
 
 def _bytes(file: BinaryIO, at: int, end: int) -> bytes:

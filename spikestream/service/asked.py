@@ -23,8 +23,10 @@ class Asked:
     def text(self, key: str, default: str | None = None) -> str:
         """Return a text, or the default where there is none."""
         value = self._taken(key, default)
-        if type(value) is not str or "\0" in value or len(value) > MOST_TEXT:
-            raise Refusal("value", f"'{key}' is a text of up to {MOST_TEXT:,} characters")
+        if type(value) is not str or not value.isprintable() or len(value) > MOST_TEXT:
+            raise Refusal(
+                "value", f"'{key}' is a text of up to {MOST_TEXT:,} characters that can be printed on one line"
+            )
         return value
 
     def flag(self, key: str) -> bool:

@@ -34,9 +34,15 @@ MOST_CONNECTIONS = 64
 GUESS_S = 1.0
 """A wrong token is answered so late."""
 CLOSING_S = 1.0
+BODY_S = 5.0
+"""How long the body of a request may take to come."""
+IDLE_S = 75.0
+"""How long a connection is kept between two requests."""
 CODES = {"do": 404, "pipeline": 404, "key": 400, "value": 400, "folder": 403, "busy": 429, "full": 409}
 CODES |= {"early": 409, "frozen": 409, "over": 503, "failed": 500}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_QUIET = logging.getLogger("spikestream.http")
+_QUIET.setLevel(logging.CRITICAL)  # the library tells of every malformed request, with a traceback
 
 
 class Http:
@@ -52,6 +58,7 @@ class Http:
             )
         self.url = url
         self._numbers = itertools.count()
+        self._busy: set[object] = set()
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
 
@@ -63,7 +70,15 @@ class Http:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status)
         app.router.add_post("/do/{do}", self._do)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=CLOSING_S)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_QUIET,
+            handle_signals=False,
+            keepalive_timeout=IDLE_S,
+            shutdown_timeout=CLOSING_S,
+            auto_decompress=False,  # a body of 60 KB that unpacks to 60 MB would take the loop's time
+        )
         await self._runner.setup()
         try:
             self._server = await asyncio.get_running_loop().create_server(self._connection, self._host, self._port)
@@ -81,10 +96,16 @@ class Http:
             await self._runner.cleanup()
 
     def _connection(self) -> asyncio.BaseProtocol:
-        """Return what serves a new connection, or what ends it where there are too many."""
+        """Return what serves a new connection; where there are too many, one that asks for nothing makes room."""
         server = self._runner.server if self._runner is not None else None
-        if server is None or len(server.connections) >= MOST_CONNECTIONS:
+        if server is None:
             return _Full()
+        there = [one for one in server.connections if one.transport is not None]
+        if len(there) >= MOST_CONNECTIONS:
+            idle = next((one for one in there if one not in self._busy), None)
+            if idle is None:
+                return _Full()
+            idle.force_close()
         return server()
 
     @web.middleware
@@ -92,9 +113,15 @@ class Http:
         """Let in who may come in, and answer every error as JSON; nothing is remembered by a browser."""
         try:
             await self._check(request)
+            self._busy.add(request.protocol)
             response = await handler(request)
         except web.HTTPException as error:
             response = _json({"ok": False, "code": "http", "what": error.text or error.reason}, error.status)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            response = _json({"ok": False, "code": "failed", "what": "this is an error of the server's own"}, 500)
+        finally:
+            self._busy.discard(request.protocol)
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -104,7 +131,7 @@ class Http:
         host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
         if not self._token and not _is_loopback(_hostname(host)):
             raise web.HTTPForbidden(text="this is no name of this machine's own: use 127.0.0.1 or localhost")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _netloc(origin) != host.lower():
             raise web.HTTPForbidden(text="pages of another origin may not ask here")
         if self._token and request.path not in ("/healthz", "/readyz") and not self._knows(request):
             await asyncio.sleep(GUESS_S)
@@ -136,7 +163,13 @@ class Http:
         if request.content_type != "application/json":  # which no form of another page can send
             raise web.HTTPUnsupportedMediaType(text="Content-Type: application/json is wanted")
         try:
-            fields = json.loads(await request.text() or "{}", parse_constant=_no_number)
+            async with asyncio.timeout(BODY_S):
+                body = await request.read()
+            fields = json.loads(body.decode() or "{}", parse_constant=_no_number)
+        except (web.RequestPayloadError, ConnectionError) as error:
+            raise web.HTTPBadRequest(text=f"the body is broken: {error}") from None
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text=f"the body has not come within {BODY_S:g} s") from None
         except (ValueError, RecursionError) as error:
             raise web.HTTPBadRequest(text=f"this is not JSON: {error}") from None
         if not isinstance(fields, dict):
@@ -203,6 +236,14 @@ def _hostname(host: str) -> str:
     """Return the host of a Host header, "" for none."""
     try:
         return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _netloc(origin: str) -> str:
+    """Return host and port of an Origin, "" for none."""
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 

@@ -22,6 +22,8 @@ MAX_CLIENT_FRAME = 64 << 10
 """What a server accepts at most from a client, and a client before the greeting."""
 MAX_CONTAINERS = 1 << 16
 """Maps and arrays in one frame: an empty map is 1 byte on the wire and 64 in memory, so bytes alone do not bound it."""
+MAX_DEPTH = 64
+"""So deep they may lie in each other: what shows or walks through a message must not run out of stack."""
 
 FROM_CLIENT = {"max_array_len": 256, "max_map_len": 256, "max_str_len": 1024, "max_bin_len": 0}
 FROM_SERVER = {"max_array_len": 1 << 16, "max_map_len": 1 << 16, "max_str_len": 1 << 16, "max_bin_len": MAX_FRAME_EVER}
@@ -48,7 +50,7 @@ def unpack(payload: bytes, limits: Mapping[str, int]) -> dict[str, Any]:
             payload,
             strict_map_key=True,
             max_ext_len=0,
-            object_hook=budget.spend,
+            object_hook=budget.spend_map,
             list_hook=budget.spend,
             ext_hook=_no_ext,
             **limits,
@@ -57,7 +59,20 @@ def unpack(payload: bytes, limits: Mapping[str, int]) -> dict[str, Any]:
         raise ClientError(f"a frame of {len(payload):,} bytes is not a message: {error}") from error
     if not isinstance(message, dict):
         raise ClientError(f"a frame holds {type(message).__name__}, not a map")
+    # Only as many containers as levels can be too deep: nearly every message is spared the walk.
+    if MAX_CONTAINERS - budget.left > MAX_DEPTH and _too_deep(message):
+        raise ClientError(
+            f"a frame of {len(payload):,} bytes holds more than {MAX_DEPTH} maps and arrays in each other"
+        )
     return message
+
+
+def _too_deep(message: dict[str, Any]) -> bool:
+    level: list[Any] = [message]
+    for _ in range(MAX_DEPTH):
+        inner = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
+        level = [value for value in inner if isinstance(value, dict | list)]
+    return bool(level)
 
 
 def _no_ext(code: int, data: bytes) -> None:
@@ -77,6 +92,13 @@ class _Budget:
         if self.left < 0:
             raise ValueError(f"more than {MAX_CONTAINERS:,} maps and arrays")
         return container
+
+    def spend_map(self, container: dict[str, Any]) -> dict[str, Any]:
+        try:
+            "".join(container)  # looks at every key in C: the library takes bytes for one, too
+        except TypeError:
+            raise ValueError("a key that is no text") from None
+        return self.spend(container)
 
 
 class FrameReader:

@@ -7,7 +7,6 @@ Law: what cannot be done is answered and hurts nobody; only what is no request a
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -147,7 +146,7 @@ def lesson(fields: Mapping[str, Any]) -> Lesson:
         raise Refusal("value", "a label is a text of 1 to 256 characters that can be printed on one line")
     if type(for_us) is not int or not 1 <= for_us <= MOST_FOR_US:
         raise Refusal("value", "a lesson is for 1 µs to 1 hour back, in whole µs")
-    if type(reward) not in (int, float) or not math.isfinite(reward) or abs(reward) > MOST_REWARD:
+    if type(reward) not in (int, float) or not abs(reward) <= MOST_REWARD:
         raise Refusal("value", f"a reward is a number within ±{MOST_REWARD:,.0f}")
     if type(pipeline) is not str:
         raise Refusal("value", "a pipeline is named by a text")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
 from spikestream.wire.past import Past, Stored
@@ -11,18 +12,23 @@ RING_BYTES = 64 << 20
 """What is kept of each topic by default."""
 
 
-_Kept = tuple[int, int, int, bytes]
-"""Place among all messages, time of publication, rows, frame: a plain tuple of these costs no collection of garbage."""
+_Kept = tuple[int, int, int, bytes, int]
+"""Place among all messages, time of publication, rows, frame, latest publication so far.
+
+A plain tuple of these costs no collection of garbage. The last of them never goes back, whatever the clock does, and
+reaches a time with the first message published then or later.
+"""
 
 
 class _Run:
     """The messages of one topic that are kept, by number: a run without holes."""
 
-    __slots__ = ("bytes", "first", "kept")
+    __slots__ = ("bytes", "first", "kept", "latest_ns")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.bytes = 0
+        self.latest_ns = 0
         self.kept: dict[int, _Kept] = {}
 
     def trim(self, limit: int) -> None:
@@ -45,7 +51,8 @@ class Ring:
         if run is None:
             run = self._runs[topic] = _Run(seq)
         self._published += 1
-        run.kept[seq] = self._published, t_ns, rows, frame
+        run.latest_ns = max(run.latest_ns, t_ns)
+        run.kept[seq] = self._published, t_ns, rows, frame, run.latest_ns
         run.bytes += len(frame)
         if run.bytes > self.limit:
             run.trim(self.limit)
@@ -66,7 +73,7 @@ class Ring:
                 return
             topic = min(found)[1]
             seq = due[topic]
-            _, published_ns, rows, frame = self._runs[topic].kept[seq]
+            _, published_ns, rows, frame, _ = self._runs[topic].kept[seq]
             due[topic] = seq + 1
             yield Stored(topic, seq, published_ns, rows, frame)
 
@@ -74,6 +81,9 @@ class Ring:
         """Return the first number from one on that is kept and was published at a time or later."""
         run = self._runs[topic]
         at = max(at, run.first)
+        later = range(at, run.first + len(run.kept))
+        if later and run.kept[at][4] < t_ns:
+            at += bisect_left(later, t_ns, key=lambda seq: run.kept[seq][4])
         while (kept := run.kept.get(at)) is not None and kept[1] < t_ns:
             at += 1
         return at

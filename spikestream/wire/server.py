@@ -185,10 +185,10 @@ class ServerSession:
         message = unpack(payload, FROM_CLIENT)
         op = message.pop("op", None)
         if not isinstance(op, str) or op not in _OPS:
-            raise _Refused("op", f"unknown op {op!r}; known: {', '.join(_OPS)}")
+            raise _Refused("op", f"unknown op {op!r:.80}; known: {', '.join(_OPS)}")
         known, handle = _OPS[op]
         if unknown := sorted(str(key) for key in message if key not in known):
-            raise _Refused("key", f"unknown key '{unknown[0]}' in '{op}'; known: {', '.join(known)}")
+            raise _Refused("key", f"unknown key '{unknown[0]:.80}' in '{op}'; known: {', '.join(known)}")
         if self.welcomed == (op == "hello"):
             raise _Refused("order", "hello comes first, and once")
         return handle(self, message)

@@ -16,10 +16,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spikestream.errors import ConfigError
+from spikestream.outputs.base.connection import HIGH_WATER, LOW_WATER, Connection
 from spikestream.outputs.base.door import UNPROVEN, Door
 from spikestream.outputs.base.due import Published
 from spikestream.outputs.base.pace import Pace
-from spikestream.outputs.base.subscriber import HIGH_WATER, LOW_WATER, Subscriber
+from spikestream.outputs.base.subscriber import Subscriber
 from spikestream.outputs.base.turns import Turns
 from spikestream.wire import BYE, TOKEN, Ask, Delivery, Flow, Hello, Numbers, Outgoing, Past, nobody
 
@@ -62,7 +63,7 @@ class Group:
     """Subscribers who asked for the same things, and what they are to get at the end of this loop turn."""
 
     def __init__(self, plain: bool = True) -> None:
-        self.members: dict[Subscriber, None] = {}
+        self.members: dict[Connection, None] = {}
         self.turn: list[Outgoing] = []
         self.plain = plain
         """Whether all that its members asked for are topics and policies: they get the same bytes."""
@@ -111,7 +112,7 @@ class Listener:
         self.handshake_s = handshake_s
         self.changed = asyncio.Event()
         """Set whenever a connection has taken something, or leaves."""
-        self._connections: dict[Subscriber, None] = {}
+        self._connections: dict[Connection, None] = {}
         self._gone: deque[Delivery] = deque()
         self._long_gone: dict[str, Flow] = {}
         self._groups: dict[object, Group] = {}
@@ -122,7 +123,7 @@ class Listener:
         self._timer: asyncio.TimerHandle | None = None
         self.turns: Turns
         self._door: Door | None = None
-        self._unproven: dict[Subscriber, float] = {}
+        self._unproven: dict[Connection, float] = {}
         self._complaints = Pace(COMPLAINTS, COMPLAINTS_BURST, time.monotonic())
         self._unsaid = 0
 
@@ -213,7 +214,7 @@ class Listener:
         for group in tuple(self._groups.values()):
             group.flush()
 
-    def join(self, subscriber: Subscriber) -> str:
+    def join(self, subscriber: Connection) -> str:
         """Count a new connection in, and return why it has to go again, "" where it may stay."""
         self._connections[subscriber] = None
         if self._closing:
@@ -235,7 +236,7 @@ class Listener:
             break
         return False
 
-    def prove(self, subscriber: Subscriber) -> None:
+    def prove(self, subscriber: Connection) -> None:
         """Take note that a connection has said hello, or has gone."""
         self._unproven.pop(subscriber, None)
 
@@ -250,7 +251,7 @@ class Listener:
         log.warning("subscriber %s is cut: %s%s", peer, told, others)
         self._unsaid = 0
 
-    def regroup(self, subscriber: Subscriber) -> None:
+    def regroup(self, subscriber: Connection) -> None:
         """Move a subscriber to those who asked for the same; call `flush` before what it asked for changes."""
         self.leave(subscriber)
         interest, plain = subscriber.session.interest, subscriber.feed.plain
@@ -258,13 +259,13 @@ class Listener:
             key = interest.key if plain else subscriber
             self._groups.setdefault(key, Group(plain)).members[subscriber] = None
 
-    def settle(self, subscriber: Subscriber) -> None:
+    def settle(self, subscriber: Connection) -> None:
         """Let a subscriber get what all others get, where nothing of its own is left to be considered."""
         if subscriber.feed.plain and subscriber in self._groups:
             self.flush()
             self.regroup(subscriber)
 
-    def leave(self, subscriber: Subscriber) -> None:
+    def leave(self, subscriber: Connection) -> None:
         """Send a subscriber nothing more."""
         for key, group in tuple(self._groups.items()):
             if subscriber in group.members:
@@ -274,7 +275,7 @@ class Listener:
         self._routes.clear()
         self.changed.set()
 
-    def remove(self, subscriber: Subscriber) -> None:
+    def remove(self, subscriber: Connection) -> None:
         """Forget a connection that has gone, all but its account."""
         del self._connections[subscriber]
         self.prove(subscriber)
