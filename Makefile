@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP ?= $(BIN)/python -m pip
 ARGS ?=
+SOAK ?=
 
 CODE := $(wildcard spikestream tests plugins benchmarks examples recordings config)
 PLUGINS := plugins/blinker plugins/stereo plugins/quadratic
@@ -53,9 +54,11 @@ bench: $(VENV)/oracles.stamp
 	@test -n "$(BENCHMARKS)" || echo "there are no benchmarks"
 	@for one in $(BENCHMARKS); do echo "== $$one"; $(BIN)/python $$one --quick || exit 1; done
 
-# Daemons killed at random moments under load; make torture ARGS='--kills 20 --terms 10' is the short form.
+# Daemons killed at random moments under load, and one that suffers everything else for two hours;
+# make torture ARGS='--kills 20 --terms 10' SOAK='--minutes 3' is the short form.
 torture: setup
 	$(BIN)/python benchmarks/torture.py $(ARGS)
+	$(BIN)/python benchmarks/soak.py $(SOAK)
 
 # Systems that benchmarks compare with and that cannot live in .venv/.
 peers: setup

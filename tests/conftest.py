@@ -13,7 +13,7 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "").lower() == "true"
-LONG = ("listen_teach", "checks_composing", "replay", "demo", "microphone", "session", "papers", "wav", "rules")
+LONG = ("soak", "listen_teach", "checks_composing", "replay", "demo", "microphone", "session", "papers", "wav", "rules")
 """Files that take longest: they come first, so that no worker is alone with one of them at the end."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from spikestream.config import from_tables, read_pipelines
 from spikestream.config.sections import RestartConfig
 from spikestream.errors import ConfigError, DeviceError, RecordingError
 from spikestream.files.write import write
+from spikestream.outputs.unix import Unix
+from spikestream.service.backoff import Backoff
 from spikestream.service.daemon import Daemon
 from spikestream.service.job import Job
 from spikestream.service.session import Session
-from spikestream.service.supervisor import Backoff
 
 __all__ = ["plugin"]
 
@@ -85,6 +87,32 @@ def test_a_sensor_that_failed_goes_on_with_the_same_memory_behind_a_gap(tmp_path
     told = [one.data for one in seen if one.topic == "mad.engine.stats"]
     assert [(one["state"], one["restarts"]) for one in told] == [("waiting", 0), ("waiting", 1), ("ended", 2)]
     assert "the cable is out" in told[0]["error"]
+
+
+class Watched(Unix):
+    """A socket that notes who asks it for its accounts: what it does then is for the loop's thread alone."""
+
+    def deliveries(self):
+        self.asked.add(threading.get_ident())
+        return super().deliveries()
+
+
+@pytest.mark.parametrize("fails", ["sensor", "stage"])
+def test_outputs_are_left_to_the_loop_while_a_pipeline_is_opened_again(fails, tmp_path, plugin):
+    async def work():
+        daemon = Daemon({"mad": job("mad", "flaky://x?fails=3")})
+        output = Watched(f"{tmp_path}/s")
+        output.asked = set()
+        daemon.hub.outputs = (output,)
+        mad = daemon.supervisors["mad"]
+        if fails == "stage":
+            mad.lane.pipeline.stages["network"] = Breaking(mad.lane.pipeline.stages["network"])
+        await daemon.run()
+        return mad, output.asked
+
+    mad, asked = run(work())
+    assert mad.restarts >= 3
+    assert asked == {threading.get_ident()}
 
 
 def test_each_failure_is_logged_once(plugin, caplog):

@@ -20,6 +20,7 @@ from spikestream.outputs.file import File
 from spikestream.outputs.unix import Unix
 from spikestream.sensors.pace import Pace
 from spikestream.sensors.recording import Recording
+from spikestream.service import progress as progress_room
 from spikestream.service.engine import Engine
 from spikestream.service.hub import Hub
 from spikestream.service.progress import Progress
@@ -76,13 +77,25 @@ def test_the_engine_does_what_the_pipeline_alone_does():
     ]
     progress = engine.progress
     assert (progress.start, progress.stop, progress.rows) == (0, 100_000, 500)
-    assert len(progress.latencies_ns) == 15
+    assert len(progress.latencies) == 15
     assert 0 < progress.latency_ms(50) <= progress.latency_ms(99)
     assert progress.realtime_factor() == pytest.approx(100_000_000 / (progress.ended_ns - progress.started_ns))
 
 
 def test_nothing_has_no_latency_and_no_pace():
     assert (Progress().latency_ms(99), Progress().realtime_factor()) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("count", [1, 999, 1_000, 1_001, 2_500])
+def test_percentiles_are_of_the_last_durations(count, monkeypatch):
+    monkeypatch.setattr(progress_room, "LATENCIES", 1_000)
+    all_ns = np.random.default_rng(count).integers(0, 10**9, count)
+    made = Progress()
+    for ns in all_ns:
+        made.latencies.append(int(ns))
+    assert len(made.latencies) == min(count, 1_000)
+    for percent, last in ((50, 1_000), (99, 1_000), (50, 300)):
+        assert made.latency_ms(percent, last) == pytest.approx(np.percentile(all_ns[-last:], percent) / 1e6)
 
 
 class Clock:

@@ -10,10 +10,39 @@ from wirebytes import put
 
 from spikestream.errors import ClientError
 from spikestream.wire import Message, Ring, Unsubscribed
+from spikestream.wire.ring import KEEPING
 
 A, B, C = TOPICS
 SIZE = 80
 """A message of one spike has between 60 and 80 bytes."""
+KEPT = SIZE + KEEPING
+"""What the ring counts it for."""
+
+
+# --- what is kept
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 3_000)), max_size=60), st.integers(1, 20_000))
+def test_all_topics_together_keep_so_much_and_the_largest_lets_go(published, whole):
+    ring, kept, numbers = Ring(8_000, whole), {}, dict.fromkeys("abcd", 0)
+    for topic, size in published:
+        ring.append(topic, numbers[topic], 0, 1, bytes(size))
+        kept.setdefault(topic, []).append(size + KEEPING)
+        numbers[topic] += 1
+        while sum(kept[topic]) > 8_000:
+            kept[topic].pop(0)
+        while sum(map(sum, kept.values())) > whole:
+            largest = max(kept, key=lambda one: sum(kept[one]))
+            least = sum(kept[largest]) - whole // 64 - 1
+            while kept[largest] and sum(kept[largest]) > least:
+                kept[largest].pop(0)
+        assert ring.bytes == sum(map(sum, kept.values())) <= whole
+        for one, sizes in kept.items():
+            assert ring.first(one) == (numbers[one] - len(sizes) if sizes else None)
+    found = [(message.topic, message.seq) for message in ring.read(lambda topic: 0)]
+    assert sorted(found) == [
+        (one, numbers[one] - back) for one in sorted(kept) for back in range(len(kept[one]), 0, -1)
+    ]
 
 
 # --- where a subscription begins
@@ -53,7 +82,7 @@ def test_since_a_number_goes_on_with_it_and_by_topic_where_they_are_named():
 
 
 def test_since_a_time_begins_with_the_first_message_published_then():
-    world = World(ring=10 * SIZE)
+    world = World(ring=10 * KEPT)
     for _ in range(20):
         world.publish(A)
     world.flush()
@@ -61,7 +90,7 @@ def test_since_a_time_begins_with_the_first_message_published_then():
     world.finish()
     assert (world.answer().recovered, world.answer().first) == (True, {A: 15})
     assert world.numbers_of(A) == [15, 16, 17, 18, 19]
-    later = World(ring=10 * SIZE)
+    later = World(ring=10 * KEPT)
     for _ in range(20):
         later.publish(A)
     later.flush()
@@ -111,7 +140,7 @@ def test_since_now_tells_the_numbers_and_brings_nothing_old():
 
 
 def test_what_is_kept_no_more_is_a_gap_of_unknown_rows():
-    world = World(ring=5 * SIZE)
+    world = World(ring=5 * KEPT)
     for _ in range(20):
         world.publish(A)
     world.flush()
@@ -126,7 +155,7 @@ def test_what_is_kept_no_more_is_a_gap_of_unknown_rows():
 
 
 def test_numbers_of_another_epoch_mean_nothing_and_all_of_this_one_is_new():
-    world = World(ring=5 * SIZE)
+    world = World(ring=5 * KEPT)
     for _ in range(20):
         world.publish(A)
     world.flush()
@@ -149,7 +178,7 @@ def test_a_number_that_was_never_published_is_not_waited_for():
 
 
 def test_what_falls_out_of_the_ring_while_it_is_read_is_a_gap():
-    world = World(ring=8 * SIZE)
+    world = World(ring=8 * KEPT)
     for _ in range(8):
         world.publish(A)
     world.flush()
@@ -166,7 +195,7 @@ def test_what_falls_out_of_the_ring_while_it_is_read_is_a_gap():
 
 
 def test_what_falls_out_twice_is_counted_once_each():
-    world = World(ring=8 * SIZE)
+    world = World(ring=8 * KEPT)
     for _ in range(8):
         world.publish(A)
     world.flush()
@@ -183,7 +212,7 @@ def test_what_falls_out_twice_is_counted_once_each():
 
 
 def test_who_may_lose_nothing_is_told_where_the_past_is_faster():
-    world = World(ring=8 * SIZE)
+    world = World(ring=8 * KEPT)
     for _ in range(8):
         world.publish(A)
     world.flush()
@@ -198,10 +227,10 @@ def test_who_may_lose_nothing_is_told_where_the_past_is_faster():
 
 def test_a_log_has_what_the_ring_has_let_go_and_numbers_go_on_after_a_restart():
     log = Log((A,), 100)
-    before = World(ring=4 * SIZE, log=log)
+    before = World(ring=4 * KEPT, log=log)
     for _ in range(20):
         before.publish(A)
-    world = World(ring=4 * SIZE, log=log, numbers=before.numbers())
+    world = World(ring=4 * KEPT, log=log, numbers=before.numbers())
     for _ in range(20):
         world.publish(A)
         world.publish(B)
@@ -485,7 +514,7 @@ def play(world, script):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(steps, max_size=80), st.integers(0, 1_500), st.integers(0, 1_500), st.booleans(), st.booleans())
+@given(st.lists(steps, max_size=80), st.integers(0, 1_500), st.integers(0, 8_000), st.booleans(), st.booleans())
 def test_messages_and_gaps_are_the_whole_span_whatever_is_asked_for(script, limit, ring, log, ends):
     world = World(limit, ring, Log((A, B), 12) if log else None)
     for _ in range(8):

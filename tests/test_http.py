@@ -248,6 +248,51 @@ def test_a_port_that_is_taken_ends_the_daemon_before_it_begins(tmp_path, plugin)
     assert daemon.supervisors["main"].state == "ready"
 
 
+@pytest.mark.parametrize("what", ["nothing", "half a head", "byte by byte", "a second head", "a body"])
+def test_a_request_that_never_comes_gives_its_place_back(what, tmp_path, plugin, monkeypatch):
+    monkeypatch.setattr(http_room, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(http_room, "IDLE_S", 0.1)
+    monkeypatch.setattr(http_room, "LOOK_S", 0.01)
+    monkeypatch.setattr(http_room, "MOST_CONNECTIONS", 2)
+    head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+
+    async def slow(port):
+        """Return all that is answered to who is slow, once the connection has ended."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        if what == "half a head":
+            writer.write(head)
+        elif what == "a second head":
+            writer.write(head + b"\r\n" + head)
+        elif what == "a body":
+            writer.write(b"POST /do/get HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+            writer.write(b"Content-Length: 9\r\n\r\n{")
+        answer = b""
+        try:
+            while what == "byte by byte" and not reader.at_eof() and reader.exception() is None:
+                writer.write(b"x")
+                await asyncio.sleep(0.005)
+            while data := await reader.read(4096):
+                answer += data
+        except ConnectionError:
+            pass
+        writer.close()
+        return answer
+
+    async def work():
+        async with serving(plugin, tmp_path, publish={"urls": []}) as (made, client):
+            port = int(made.daemon.http.url.rpartition(":")[2])
+            answers = await asyncio.gather(slow(port), slow(port))
+            statuses = {"a second head": b"HTTP/1.1 200", "a body": b"HTTP/1.1 408"}
+            assert all(one.startswith(statuses.get(what, b"")) for one in answers)
+            assert all(bool(one) == (what in statuses) for one in answers)
+            await until(lambda: not made.daemon.http._runner.server.connections)
+            async with client.get("/healthz") as answer:
+                assert answer.status == 200
+            await until(lambda: len(made.daemon.http._due) <= 1)
+
+    run(work())
+
+
 def test_so_many_connections_and_no_more(tmp_path, plugin, monkeypatch):
     monkeypatch.setattr(http_room, "MOST_CONNECTIONS", 3)
 

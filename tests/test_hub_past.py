@@ -14,6 +14,7 @@ from spikestream.outputs.base.listener import SILENT_BEATS
 from spikestream.outputs.tcp import Tcp
 from spikestream.outputs.unix import Unix
 from spikestream.service.hub import Hub
+from spikestream.service.ledger import hops_to_subscribers
 
 RARE = "main.readout.spikes"
 
@@ -150,6 +151,9 @@ def test_credit_and_rates_over_a_socket_and_the_ledger_closes():
             flow = next(d.flows[TOPIC] for d in hub.ledger().subscribers if d.flows[TOPIC].left_out.rows)
             assert (flow.due.rows, flow.left_out.rows, flow.dropped.rows) == (20_000, 18_000, 1_600)
             assert hub.ledger().problems() == []
+            hops = hops_to_subscribers("main", hub.ledger())
+            assert sorted(sum(hop.filtered.values()) for hop in hops) == [0, 18_000]
+            assert [hop.missing() for hop in hops] == [0, 0]
             for _ in range(300):
                 await screen.send({"op": "ack", "id": 1, "n": 1})
                 hub.publish(TOPIC, events(0))

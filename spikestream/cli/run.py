@@ -106,7 +106,7 @@ def _opened(options: argparse.Namespace, console: Console) -> Daemon:
     """Return the daemon of a configuration, its kernels ready."""
     from spikestream.service.daemon import Daemon
     from spikestream.service.job import daemon_job
-    from spikestream.service.lane import warm_up
+    from spikestream.service.warming import warm_up
 
     configs = _configs(options)
     record = options.record or ""

@@ -64,6 +64,10 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"{told['srv']}  up {show_us(round(told['up_s'] * 1e6))}  {memory:,.0f} MiB  loop stall {stall:.1f} ms"
     for name, one in told["pipelines"].items():
         yield from _pipeline(name, one)
+    for one in told.get("outputs", []):
+        if one["failures"]:
+            how = "back" if one["up"] else "down"
+            yield f"{one['url']}: {how} after {one['failures']:,} failures, last error: {one['error']}"
     if told["subscribers"]:
         yield "subscribers"
     for one in told["subscribers"]:

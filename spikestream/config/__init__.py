@@ -212,6 +212,7 @@ def _check(config: Config) -> None:
             "letters, digits, - and _",
         ),
         ("publish.ring_bytes", config.publish.ring_bytes, config.publish.ring_bytes >= 0, "0 or more"),
+        ("publish.ring_total_bytes", config.publish.ring_total_bytes, config.publish.ring_total_bytes > 0, "1 or more"),
     )
     for key, value, fits, allowed in checks:
         if not fits:

@@ -197,6 +197,7 @@ class PublishConfig:
     handshake_s: float = 5.0
     queue_bytes: int = 8 << 20  # what is kept of messages for one slow subscriber
     ring_bytes: int = 64 << 20  # of each topic, for who comes later; 0 for none
+    ring_total_bytes: int = 256 << 20  # of all topics together
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ message it was writing, since every message goes to the kernel at once; the disk
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -63,7 +64,9 @@ class File:
             self._file = self._begun()
             self._syncing = _Syncing(self._file.fileno())
             self._file.write(hello().frame)
+            self._file.flush()
         except OSError as error:
+            await self._forget()
             raise self._failed(error) from error
 
     def send(self, message: Outgoing) -> None:
@@ -95,8 +98,7 @@ class File:
         if self._file is None:
             return
         file, self._file = self._file, None
-        if self._syncing is not None:
-            self._syncing.end()
+        await self._sync_no_more()
         try:
             if self._broken:
                 self._keep(file)
@@ -141,6 +143,23 @@ class File:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return file
 
+    async def _forget(self) -> None:
+        """Leave nothing of a file that could not even be begun."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        await self._sync_no_more()
+        with suppress(OSError):
+            self._part.unlink()
+        with suppress(OSError):
+            file.close()
+
+    async def _sync_no_more(self) -> None:
+        """Return when nobody holds the file, and its lock, but us."""
+        syncing, self._syncing = self._syncing, None
+        if syncing is not None:
+            await asyncio.to_thread(syncing.end)
+
     def _keep(self, file: BinaryIO) -> None:
         with suppress(OSError):
             file.close()
@@ -158,11 +177,13 @@ class _Syncing:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)
         self._ended = threading.Event()
-        threading.Thread(target=self._run, name="sync", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
+        self._thread.start()
 
     def end(self) -> None:
-        """Ask no more."""
+        """Ask no more; return when the last answer has come."""
         self._ended.set()
+        self._thread.join()
 
     def _run(self) -> None:
         while not self._ended.wait(SYNC_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import socket
@@ -58,6 +59,15 @@ class Unix(Listener):
             sock.close()
             raise
         return [sock]
+
+    def beat(self) -> None:
+        """Look after every connection, and whether the path still leads here."""
+        super().beat()
+        try:
+            if self._path.lstat().st_ino != self._inode:
+                self._broke(FileExistsError(errno.EEXIST, "something else is at its path"))
+        except OSError as error:
+            self._broke(error)
 
     async def aclose(self) -> None:
         """Tell every subscriber what it will not get, say bye, stop listening and remove the socket file."""

@@ -21,7 +21,7 @@ from spikestream.service.asked import Asked, below
 from spikestream.service.desk import Desk
 from spikestream.service.hub import Hub
 from spikestream.service.lane import Lane
-from spikestream.service.status import lane_status, subscribers
+from spikestream.service.status import lane_status, outputs, subscribers
 from spikestream.wire import MAX_FRAME_EVER, Refusal
 
 MODEL = ".npz"
@@ -61,7 +61,8 @@ class Control:
         asked.end()
         lanes = {one: self._named(one)} if one else self._scene.lanes()
         told = {name: await lane_status(lane) for name, lane in lanes.items()}
-        return {**self._scene.facts(), "pipelines": told, "subscribers": subscribers(self._scene.hub)}
+        hub = self._scene.hub
+        return {**self._scene.facts(), "pipelines": told, "outputs": outputs(hub), "subscribers": subscribers(hub)}
 
     async def pipelines(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the pipelines there are, each with its state and sensor."""

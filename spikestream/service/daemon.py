@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,11 @@ from spikestream.service.control import Control, Scene
 from spikestream.service.defaults import base_of
 from spikestream.service.ending import taken
 from spikestream.service.job import Job, daemon_job
-from spikestream.service.lane import Lane, warm_up
+from spikestream.service.lane import Lane
 from spikestream.service.loop import Stall
 from spikestream.service.session import PATIENCE_S, open_hub
 from spikestream.service.supervisor import Supervisor
+from spikestream.service.warming import warm_up
 from spikestream.wire import Refusal
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class Daemon:
         """Return what there is to tell of the process."""
         up_s = monotonic() - self._began
         head = {"srv": f"spikestream/{__version__}", "now_ns": time_ns(), "up_s": round(up_s, 3)}
-        return {**head, "memory_bytes": memory_bytes(), "loop_stall_ms": self.stall.worst_ms}
+        return {**head, "memory_bytes": memory_bytes(), "loop_stall_ms": self.stall.worst_ms, **counts()}
 
     async def run(self) -> None:
         """Publish, run all pipelines to their ends, drain; every end is tried, and the first error raised."""
@@ -240,6 +242,15 @@ class Daemon:
     def problems(self) -> list[str]:
         """Return one line for every hop of any ledger that does not close."""
         return [f"{name}: {line}" for name, one in self.supervisors.items() for line in one.lane.problems()]
+
+
+def counts() -> dict[str, int]:
+    """Return how many tasks, threads and descriptors this process has, on the loop; what the system hides is 0."""
+    try:
+        descriptors = len(os.listdir("/proc/self/fd")) - 1  # the folder itself is open while it is read
+    except OSError:
+        descriptors = 0
+    return {"tasks": len(asyncio.all_tasks()), "threads": threading.active_count(), "descriptors": descriptors}
 
 
 def memory_bytes() -> int:

@@ -24,7 +24,7 @@ from spikestream.sensors.base import Sensor
 from spikestream.sensors.pace import Pace
 from spikestream.service.channel import Channel
 from spikestream.service.commands import in_time
-from spikestream.service.hub import Hub
+from spikestream.service.hub import Hub, Ledger
 from spikestream.service.ledger import hops_to_subscribers, published_of
 from spikestream.service.progress import Progress, Waterfall
 from spikestream.service.thread import in_thread
@@ -81,8 +81,7 @@ class Engine:
         self._last, self._start = last, start
         self._going = asyncio.Event()
         self._going.set()
-        # Another engine may have run this pipeline, or published under this name.
-        self._before = pipeline.taken, pipeline.made, hub.ledger() if hub is not None and hub.published() else None
+        self._before: tuple[int, Mapping[str, int], Ledger | None] | None = None
         # A recording waits, so a little is enough; of a live sensor, what is not taken in time is lost.
         self.channel = Channel(LIVE_BATCHES, span_us=LIVE_US) if sensor.live else Channel()
         self._mark = mark
@@ -175,6 +174,7 @@ class Engine:
 
     async def run(self) -> None:
         """Run to the end; raises what the sensor raised, after everything before it was run and published."""
+        self._earlier()
         loop = asyncio.get_running_loop()
         results: asyncio.Queue[_Result | None] = asyncio.Queue()
 
@@ -201,6 +201,17 @@ class Engine:
         if not self._pump.cancelled() and (error := self._pump.exception()) is not None:
             raise error
 
+    def _earlier(self) -> tuple[int, Mapping[str, int], Ledger | None]:
+        """Return what another engine has run of this pipeline, and published under its name, before this one runs.
+
+        It is asked for on the loop and not when the engine is built, in whatever thread: outputs are the loop's alone.
+        """
+        if self._before is None:
+            hub, pipeline = self.hub, self.pipeline
+            told = hub.ledger() if hub is not None and hub.published() else None
+            self._before = pipeline.taken, dict(pipeline.made), told
+        return self._before
+
     def hops(self) -> list[Hop]:
         """Return the loss ledger from the sensor to the last subscriber."""
         channel, source = self.channel, self.sensor
@@ -208,7 +219,7 @@ class Engine:
         if isinstance(source, Pace):
             hops.append(Hop("sensor to pace", source.sensor.sent, source.sent, held=source.held))
         passed_by = {"paused": self.passed_by}
-        taken, made_before, before = self._before
+        taken, made_before, before = self._earlier()
         under_way = 0 if self.progress.ended_ns else 1  # at the end nothing is: what has not arrived is missing
         working = under_way * (self._got - self._run_rows)
         hops += [
@@ -326,7 +337,7 @@ class Engine:
                     self._told.update({name: len(made) for name, made in outputs.items()})
                     await self._ready(self.hub)
                 now_ns = monotonic_ns()
-                self.progress.latencies_ns.append(now_ns - came_ns)
+                self.progress.latencies.append(now_ns - came_ns)
                 self.waterfall.hops["publish"].add(now_ns - through_ns)
                 self.waterfall.hops["total"].add(now_ns - came_ns)
                 last = batch.stop

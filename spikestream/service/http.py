@@ -13,6 +13,7 @@ import ipaddress
 import itertools
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -34,10 +35,9 @@ MOST_CONNECTIONS = 64
 GUESS_S = 1.0
 """A wrong token is answered so late."""
 CLOSING_S = 1.0
-BODY_S = 5.0
-"""How long the body of a request may take to come."""
-IDLE_S = 75.0
-"""How long a connection is kept between two requests."""
+PATIENCE_S, IDLE_S = 10.0, 75.0
+"""How long the head of a first request may take, and its body; and from an answer to the next whole head."""
+LOOK_S = 1.0
 CODES = {"do": 404, "pipeline": 404, "key": 400, "value": 400, "folder": 403, "busy": 429, "full": 409}
 CODES |= {"early": 409, "frozen": 409, "over": 503, "failed": 500}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -61,6 +61,8 @@ class Http:
         self._busy: set[object] = set()
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
+        self._due: dict[object, float] = {}
+        self._looking: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listen; raises `ClientError` where the port cannot be had."""
@@ -85,11 +87,14 @@ class Http:
         except OSError as error:
             await self.aclose()
             raise ClientError(f"cannot listen at {self.url}: {error.strerror}", remedy="set http.url") from error
+        self._look()
         host, port = self._server.sockets[0].getsockname()[:2]
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def aclose(self) -> None:
         """Answer what is open, for a moment, and end."""
+        if self._looking is not None:
+            self._looking.cancel()
         if self._server is not None:
             self._server.close()
         if self._runner is not None:
@@ -108,9 +113,22 @@ class Http:
             idle.force_close()
         return server()
 
+    def _look(self) -> None:
+        """Part with connections whose request is late, and look again in a moment: 64 of them keep all others out."""
+        loop = asyncio.get_running_loop()
+        now, server = loop.time(), self._runner.server if self._runner is not None else None
+        there = server.connections if server is not None else []
+        self._due = {one: self._due.get(one, now + PATIENCE_S) for one in there}
+        for one in there:
+            if self._due[one] < now and one.transport is not None:
+                log.debug("a connection whose request does not come is cut")
+                one.transport.abort()
+        self._looking = loop.call_later(LOOK_S, self._look)
+
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let in who may come in, and answer every error as JSON; nothing is remembered by a browser."""
+        self._due[request.protocol] = math.inf
         try:
             await self._check(request)
             self._busy.add(request.protocol)
@@ -122,6 +140,7 @@ class Http:
             response = _json({"ok": False, "code": "failed", "what": "this is an error of the server's own"}, 500)
         finally:
             self._busy.discard(request.protocol)
+            self._due[request.protocol] = asyncio.get_running_loop().time() + IDLE_S
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
@@ -163,13 +182,13 @@ class Http:
         if request.content_type != "application/json":  # which no form of another page can send
             raise web.HTTPUnsupportedMediaType(text="Content-Type: application/json is wanted")
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(PATIENCE_S):
                 body = await request.read()
             fields = json.loads(body.decode() or "{}", parse_constant=_no_number)
         except (web.RequestPayloadError, ConnectionError) as error:
             raise web.HTTPBadRequest(text=f"the body is broken: {error}") from None
         except TimeoutError:
-            raise web.HTTPRequestTimeout(text=f"the body has not come within {BODY_S:g} s") from None
+            raise web.HTTPRequestTimeout(text=f"the body has not come within {PATIENCE_S:g} s") from None
         except (ValueError, RecursionError) as error:
             raise web.HTTPBadRequest(text=f"this is not JSON: {error}") from None
         if not isinstance(fields, dict):

@@ -13,6 +13,7 @@ from spikestream.errors import ConfigError, SpikestreamError
 from spikestream.outputs.base import Asked, Output, Reaching
 from spikestream.service.desk import Desk
 from spikestream.wire import (
+    ALL_BYTES,
     POLICIES,
     RING_BYTES,
     Delivery,
@@ -74,7 +75,7 @@ class Hub:
     ``epoch`` is another text after every start; ``clock`` says what stream time is, and ``policies`` what subscribers
     may choose (see `Hello`). ``desk`` is where their requests go. ``past`` is the log of what was published, by earlier
     runs of the same epoch too, and ``numbers`` the number by topic with which each goes on after them. In memory the
-    newest ``ring_bytes`` of every topic are kept.
+    newest ``ring_bytes`` of every topic are kept, of all together ``ring_total_bytes``.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Hub:
         past: Past | None = None,
         numbers: Mapping[str, int] | None = None,
         ring_bytes: int = RING_BYTES,
+        ring_total_bytes: int = ALL_BYTES,
     ) -> None:
         self.outputs = tuple(outputs)
         self._epoch = epoch
@@ -98,7 +100,7 @@ class Hub:
         self._desk = desk
         # Nobody can ask a file for what is past, and what nobody can ask for is not kept.
         reaching = any(isinstance(output, Reaching) for output in self.outputs)
-        self._ring = Ring(ring_bytes) if ring_bytes and reaching else None
+        self._ring = Ring(ring_bytes, ring_total_bytes) if ring_bytes and reaching else None
         self._past = Shelf([one for one in (self._ring, past) if one is not None])
         self._numbers = dict(numbers or {})
         self._topics: dict[str, _Topic] = {}
@@ -128,7 +130,8 @@ class Hub:
 
     def numbers(self) -> Mapping[str, int]:
         """Return the next number of every topic, of those too that were published by earlier runs only."""
-        return self._numbers | {name: topic.next for name, topic in self._topics.items()}
+        # A copy, which takes one step: a checkpoint asks from a thread of its own.
+        return self._numbers | {name: topic.next for name, topic in tuple(self._topics.items())}
 
     def published(self) -> Mapping[str, Tally]:
         """Return what was published so far by topic."""

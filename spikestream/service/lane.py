@@ -8,12 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from spikestream import checkpoint
-from spikestream.batch import Batch, Command, Setting, Sound, Window
-from spikestream.building import build, ear_of
-from spikestream.config import Config
+from spikestream.batch import Batch, Command, Setting, Window
+from spikestream.building import build
 from spikestream.errors import ConfigError, SpikestreamError
 from spikestream.files.labels import LabelRow, read_labels
 from spikestream.pipeline import Hop, Pipeline
@@ -41,21 +38,6 @@ STATS_S = 1.0
 SETTLING, SETTLING_S = 5, 0.002
 RECENT = 1_000
 """So many batches give the latencies that are published while it runs."""
-
-
-def warm_up(lane: Lane) -> None:
-    """Load, or on a new machine compile, the kernels of a pipeline's network or chip, and ear: no batch shall wait."""
-    for name in {lane.core, "readout"}:
-        if hasattr(lane.pipeline.stages[name], "prepare"):
-            lane.pipeline.stages[name].prepare()  # type: ignore[attr-defined]
-    if "hear" in lane.pipeline.stages:
-        config: Config = lane.pipeline.config
-        rate, channels = config.sensor.samplerate_hz, getattr(lane.sensor, "channels", 1)
-        silence = Sound(0, 10_000, np.zeros((rate // 100, channels), np.float32))
-        try:
-            ear_of(config)(silence)
-        except SpikestreamError as error:  # it will say so again, of real sound
-            log.debug("warming up: %s", error)
 
 
 class Lane:

@@ -19,5 +19,7 @@ def hops_to_subscribers(pipeline: str, ledger: Ledger) -> list[Hop]:
         for topic, flow in one.flows.items():
             if topic.startswith(f"{pipeline}."):
                 lost, held = {"slow or gone": flow.dropped.rows}, flow.held.rows + flow.flying.rows
-                hops.append(Hop(f"{topic} to {one.peer}", flow.due.rows, flow.sent.rows, dropped=lost, held=held))
+                asked = {"on request": flow.left_out.rows}
+                name = f"{topic} to {one.peer}"
+                hops.append(Hop(name, flow.due.rows, flow.sent.rows, filtered=asked, dropped=lost, held=held))
     return hops

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spikestream import __version__
 from spikestream.pipeline import Hop
 from spikestream.service.progress import EDGES_NS, Histogram
+from spikestream.service.status import outputs
 
 if TYPE_CHECKING:
     from spikestream.service.daemon import Daemon
@@ -19,6 +20,9 @@ FAMILIES = {
     "uptime_seconds": ("gauge", "time since the daemon began"),
     "memory_bytes": ("gauge", "resident memory"),
     "loop_stall_seconds": ("gauge", "longest stall of the event loop in the last ten seconds"),
+    "tasks": ("gauge", "tasks of the event loop"),
+    "threads": ("gauge", "threads of Python"),
+    "descriptors": ("gauge", "open files and sockets"),
     "up": ("gauge", "1 where the sensor of a pipeline is up"),
     "learning": ("gauge", "1 where a pipeline learns"),
     "stream_seconds": ("gauge", "stream time a pipeline has reached"),
@@ -35,6 +39,8 @@ FAMILIES = {
     "accuracy": ("gauge", "share of right ones among the last judged"),
     "published_messages_total": ("counter", "messages published"),
     "published_rows_total": ("counter", "rows in them"),
+    "output_up": ("gauge", "1 where an output takes what is published"),
+    "output_failures_total": ("counter", "times an output failed, tries to open it again included"),
     "subscribers": ("gauge", "connections with a subscription"),
     "sent_messages_total": ("counter", "messages that subscribers' connections have taken"),
     "dropped_messages_total": ("counter", "messages that subscribers were too slow for"),
@@ -86,12 +92,17 @@ async def page_of(daemon: Daemon) -> str:
     page.add("uptime_seconds", facts["up_s"])
     page.add("memory_bytes", facts["memory_bytes"])
     page.add("loop_stall_seconds", facts["loop_stall_ms"] / 1e3)
+    for count in ("tasks", "threads", "descriptors"):
+        page.add(count, facts[count])
     for name, supervisor in tuple(daemon.supervisors.items()):
         _pipeline(page, name, supervisor, await supervisor.lane.still_hops())
     ledger = daemon.hub.ledger()
     for topic, tally in ledger.published.items():
         page.add("published_messages_total", tally.messages, topic=topic)
         page.add("published_rows_total", tally.rows, topic=topic)
+    for one in outputs(daemon.hub):
+        page.add("output_up", int(one["up"]), url=one["url"])
+        page.add("output_failures_total", one["failures"], url=one["url"])
     flows = [flow for one in ledger.subscribers for flow in one.flows.values()]
     page.add("subscribers", daemon.hub.subscribers)
     page.add("sent_messages_total", sum(flow.sent.messages for flow in flows))

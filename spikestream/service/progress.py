@@ -9,9 +9,7 @@ Law: nobody but the engine looks at a clock, before and after a stage; what it s
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -99,6 +97,30 @@ class Waterfall:
         }
 
 
+class Latencies:
+    """The last ``LATENCIES`` durations, ns; `append` one is what a worker does. Its memory does not grow."""
+
+    def __init__(self) -> None:
+        self._ns = np.zeros(LATENCIES, np.int64)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return min(self._count, LATENCIES)
+
+    def append(self, ns: int) -> None:
+        """Take a duration, and forget the oldest."""
+        self._ns[self._count % LATENCIES] = ns
+        self._count += 1
+
+    def percentile_ms(self, percent: float, last: int) -> float:
+        """Return a percentile of the ``last`` durations, ms; 0 where there are none."""
+        count = self._count
+        held = min(count, LATENCIES, last)
+        if not held:
+            return 0.0
+        return float(np.percentile(self._ns[np.arange(count - held, count) % LATENCIES], percent)) / 1e6
+
+
 @dataclass(slots=True)
 class Progress:
     """What has gone through so far; written by the worker, read by whoever shows it."""
@@ -109,7 +131,7 @@ class Progress:
     stop: int = 0
     rows: int = 0
     made: dict[str, int] = field(default_factory=dict)
-    latencies_ns: deque[int] = field(default_factory=lambda: deque(maxlen=LATENCIES))
+    latencies: Latencies = field(default_factory=Latencies)
 
     def realtime_factor(self) -> float:
         """Return stream seconds per second."""
@@ -118,6 +140,4 @@ class Progress:
 
     def latency_ms(self, percent: float, last: int = LATENCIES) -> float:
         """Return a percentile of the time from a batch's arrival to its publication, in ms, of the ``last`` batches."""
-        if not self.latencies_ns:
-            return 0.0
-        return float(np.percentile(list(itertools.islice(reversed(self.latencies_ns), last)), percent)) / 1e6
+        return self.latencies.percentile_ms(percent, last)

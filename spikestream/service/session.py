@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from spikestream import checkpoint
@@ -20,9 +21,11 @@ from spikestream.service.desk import Desk
 from spikestream.service.ending import taken
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job
-from spikestream.service.lane import Lane, warm_up
+from spikestream.service.lane import Lane
 from spikestream.service.log import open_log
 from spikestream.service.placing import latency_of
+from spikestream.service.tended import Tended
+from spikestream.service.warming import warm_up
 from spikestream.wire import POLICIES
 
 __all__ = ["Session", "warm_up"]
@@ -34,18 +37,21 @@ PATIENCE_S = 10.0
 def open_hub(config: Config, blocking: bool, logged: bool) -> tuple[Hub, Desk]:
     """Return a hub that publishes where a configuration says, not started, and its desk; raises what opening it raises.
 
-    ``blocking`` is whether a subscriber may make a run wait for it, ``logged`` whether the log of the configuration
-    keeps what is published, and lets epoch and numbers go on.
+    ``blocking`` is whether a subscriber may make a run wait for it; ``logged``, for a daemon, whether the log of the
+    configuration keeps what is published, and lets epoch and numbers go on, and an output that fails is opened again.
     """
     desk = Desk()
     policies = POLICIES if blocking else tuple(policy for policy in POLICIES if policy != "block")
-    outputs: list[Output] = [open_output(url, **asdict(config.publish)) for url in config.publish.urls]
-    log, ring = open_log(config.log) if logged else None, config.publish.ring_bytes
+    opening = [partial(open_output, url, **asdict(config.publish)) for url in config.publish.urls]
+    # Where a run is one recording's, what cannot be written ends it; a daemon goes on.
+    outputs: list[Output] = [Tended(make) if logged else make() for make in opening]
+    log, publish = open_log(config.log) if logged else None, config.publish
+    common: dict[str, Any] = {"policies": policies, "desk": desk, "ring_bytes": publish.ring_bytes}
+    common["ring_total_bytes"] = publish.ring_total_bytes
     if log is None:
-        return Hub(outputs, epoch=secrets.token_hex(8), policies=policies, desk=desk, ring_bytes=ring), desk
-    going_on: dict[str, Any] = {"epoch": log.epoch, "past": log, "numbers": log.numbers}
+        return Hub(outputs, epoch=secrets.token_hex(8), **common), desk
     # The log first: its disk knows of a topic before anybody gets its first number.
-    return Hub([log, *outputs], policies=policies, desk=desk, ring_bytes=ring, **going_on), desk
+    return Hub([log, *outputs], epoch=log.epoch, past=log, numbers=log.numbers, **common), desk
 
 
 class Session(Lane):

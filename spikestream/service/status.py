@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spikestream.service.hub import Hub
+from spikestream.service.tended import Tended
 
 if TYPE_CHECKING:
     from spikestream.service.lane import Lane
@@ -28,6 +29,11 @@ async def lane_status(lane: Lane) -> dict[str, Any]:
         "problems": problems,
         "state": lane.state,
     }
+
+
+def outputs(hub: Hub) -> list[Mapping[str, Any]]:
+    """Return how every output is that is opened again where it fails."""
+    return [output.status() for output in hub.outputs if isinstance(output, Tended)]
 
 
 def subscribers(hub: Hub) -> list[Mapping[str, Any]]:

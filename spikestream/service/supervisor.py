@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from time import monotonic
 
 from spikestream.batch import Setting
 from spikestream.checkpoint import newest
-from spikestream.config.sections import RestartConfig
 from spikestream.errors import RecordingError, SpikestreamError
+from spikestream.service.backoff import Backoff
 from spikestream.service.ending import taken
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job
@@ -26,26 +25,6 @@ log = logging.getLogger(__name__)
 
 FINAL = ("ended", "failed")
 """States that nothing follows."""
-
-
-class Backoff:
-    """Says how long to wait: ``base_s`` at first, twice as long each time up to ``cap_s``, less a random part.
-
-    Who has run for ``calm_s`` begins again. ``chance`` returns a number from 0 to 1.
-    """
-
-    def __init__(self, config: RestartConfig, chance: Callable[[], float] = random.random) -> None:
-        self._config, self._chance = config, chance
-        self._failures = 0
-
-    def after(self, ran_s: float) -> float:
-        """Return the seconds to wait after a failure that came ``ran_s`` after the last try."""
-        config = self._config
-        if ran_s >= config.calm_s:
-            self._failures = 0
-        wait_s = min(config.cap_s, config.base_s * 2.0 ** min(self._failures, 32))
-        self._failures += 1
-        return wait_s * (1 - self._chance() / 2)
 
 
 class Supervisor:

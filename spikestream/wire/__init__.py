@@ -27,7 +27,7 @@ from spikestream.wire.requests import (
     nobody,
     taught,
 )
-from spikestream.wire.ring import RING_BYTES, Ring, Shelf
+from spikestream.wire.ring import ALL_BYTES, RING_BYTES, Ring, Shelf
 from spikestream.wire.server import (
     MAX_FRAMES_S,
     TOKEN,
@@ -48,6 +48,7 @@ from spikestream.wire.thinning import Thinner
 from spikestream.wire.topics import POLICIES, is_pattern, is_topic, matches
 
 __all__ = [
+    "ALL_BYTES",
     "BYE",
     "DEFAULT_FOR_US",
     "MAX_CLIENT_FRAME",

@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from spikestream.wire.past import Past, Stored
 
-RING_BYTES = 64 << 20
-"""What is kept of each topic by default."""
+RING_BYTES, ALL_BYTES = 64 << 20, 256 << 20
+"""What is kept by default of each topic, and of all topics together."""
+KEEPING = 300
+"""Bytes of memory that a message takes beside its frame (measured: 293); an empty batch's frame has a hundred."""
+SPARE = 64
+"""Where all together are too many, the largest topic lets go of such a part of the limit: it is looked for seldom."""
 
 
 _Kept = tuple[int, int, int, bytes, int]
@@ -32,30 +36,44 @@ class _Run:
         self.kept: dict[int, _Kept] = {}
 
     def trim(self, limit: int) -> None:
-        while self.bytes > limit:
-            self.bytes -= len(self.kept.pop(self.first)[3])
+        while self.bytes > limit and self.kept:
+            self.bytes -= len(self.kept.pop(self.first)[3]) + KEEPING
             self.first += 1
 
 
 class Ring:
-    """A `Past` in memory: of each topic the newest messages, together at most ``limit`` bytes of frames."""
+    """A `Past` in memory: the newest messages, of each topic at most ``limit`` bytes, of all together ``whole``.
 
-    def __init__(self, limit: int = RING_BYTES) -> None:
-        self.limit = limit
+    Where all together are too many, it is the topic with most bytes that lets go: a slow one is not crowded out.
+    """
+
+    def __init__(self, limit: int = RING_BYTES, whole: int = ALL_BYTES) -> None:
+        self.limit, self.whole = limit, whole
+        self.bytes = 0
+        """What it takes of memory."""
         self._runs: dict[str, _Run] = {}
         self._published = 0
 
     def append(self, topic: str, seq: int, t_ns: int, rows: int, frame: bytes) -> None:
-        """Keep a message, the next of its topic, and let go of the oldest of the topic beyond the limit."""
+        """Keep a message, the next of its topic, and let go of the oldest beyond the limits."""
         run = self._runs.get(topic)
         if run is None:
             run = self._runs[topic] = _Run(seq)
         self._published += 1
         run.latest_ns = max(run.latest_ns, t_ns)
         run.kept[seq] = self._published, t_ns, rows, frame, run.latest_ns
-        run.bytes += len(frame)
+        run.bytes += len(frame) + KEEPING
+        self.bytes += len(frame) + KEEPING
         if run.bytes > self.limit:
-            run.trim(self.limit)
+            self._trim(run, self.limit)
+        while self.bytes > self.whole:
+            largest = max(self._runs.values(), key=lambda one: one.bytes)
+            self._trim(largest, largest.bytes - self.whole // SPARE - 1)
+
+    def _trim(self, run: _Run, limit: int) -> None:
+        before = run.bytes
+        run.trim(limit)
+        self.bytes += run.bytes - before
 
     def first(self, topic: str) -> int | None:
         """Return the oldest number of a topic that is still kept, None where none is."""

@@ -6,6 +6,7 @@ Law: a listening socket is read no faster than `PER_SECOND`, whatever knocks; th
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections import Counter
@@ -36,13 +37,15 @@ AT_ONCE = 16
 """So many are accepted in one turn of the loop, which is everybody's."""
 BREATH_S = 0.05
 OUT_OF_FILES_S = 1.0
+DEAD = (errno.EINVAL, errno.EBADF, errno.ENOTSOCK, errno.EOPNOTSUPP)
+"""Errors of a socket that listens no more."""
 LOCAL = ("127.", "::1", "::ffff:127.")
 
 
 class Door:
     """Accepts what comes in at some listening sockets, and gives each connection a `protocol` of its own.
 
-    ``places`` is how many connections the listener has in all.
+    ``places`` is how many connections the listener has in all; ``dead`` is told why a socket listens no more.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class Door:
         places: int,
         tls: ssl.SSLContext | None = None,
         handshake_s: float,
+        dead: Callable[[OSError], None],
     ) -> None:
         self._sockets = tuple(sockets)
         self._protocol = protocol
         self._share = max(1, places // SHARE)
         self._tls = tls
         self._handshake_s = handshake_s
+        self._dead = dead
         self._loop = asyncio.get_running_loop()
         self._pace = Pace(PER_SECOND, BURST, self._loop.time())
         self._inside: Counter[str] = Counter()
@@ -104,7 +109,11 @@ class Door:
                 return
             except OSError as error:  # no descriptor or no memory left: those who are in go on
                 log.warning("cannot accept a connection: %s", error.strerror)
-                self._pause(OUT_OF_FILES_S)
+                if error.errno in DEAD:
+                    self._loop.remove_reader(listening.fileno())
+                    self._dead(error)
+                else:
+                    self._pause(OUT_OF_FILES_S)
                 return
             self._enter(connection, address[0] if isinstance(address, tuple) else "")
 

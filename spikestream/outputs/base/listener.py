@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spikestream.errors import ConfigError
+from spikestream.errors import ClientError, ConfigError
 from spikestream.outputs.base.connection import HIGH_WATER, LOW_WATER, Connection
 from spikestream.outputs.base.door import UNPROVEN, Door
 from spikestream.outputs.base.due import Published
@@ -104,6 +104,7 @@ class Listener:
         self.ask: Ask = nobody
         self.past: Past | None = None
         self.numbers: Numbers = dict
+        self.broken: ClientError | None = None  # why nobody can connect any more: another one has to take its place
         self.token = ""
         """What a client has to know; "" for nothing."""
         self.tls: ssl.SSLContext | None = None
@@ -168,9 +169,13 @@ class Listener:
             places=self.max_connections,
             tls=self.tls,
             handshake_s=self.handshake_s,
+            dead=self._broke,
         )
         self._door.open()
         self._timer = asyncio.get_running_loop().call_later(BEAT_S, self.beat)
+
+    def _broke(self, error: OSError) -> None:
+        self.broken = ClientError(f"nobody can connect at {self.url} any more: {error.strerror}")
 
     def beat(self) -> None:
         """Look after every connection, and again in a moment."""
@@ -228,13 +233,12 @@ class Listener:
 
     def _make_room(self, now: float) -> bool:
         """Part with who has been silent longest, if that is long enough for anybody who means to say hello."""
-        for oldest, since in self._unproven.items():
-            if now - since >= UNPROVEN_S:
-                self.prove(oldest)
-                oldest.abort()
-                return True
-            break
-        return False
+        oldest = next(iter(self._unproven), None)
+        if oldest is None or now - self._unproven[oldest] < UNPROVEN_S:
+            return False
+        self.prove(oldest)
+        oldest.abort()
+        return True
 
     def prove(self, subscriber: Connection) -> None:
         """Take note that a connection has said hello, or has gone."""
