@@ -126,6 +126,15 @@ def restore(data: bytes, pipeline: Pipeline) -> None:
     _put(state, pipeline, meta["now"])
 
 
+def go_on(path: str | Path, pipeline: Pipeline) -> None:
+    """Give ``pipeline`` all that the saved one remembers, its moment in time too; raises `ModelError`."""
+    meta, state = _opened(path)
+    try:
+        _put(state, pipeline, meta["now"])
+    except ModelError as error:
+        raise ModelError(f"the model {path} does not fit: {error}", remedy="use its own configuration") from error
+
+
 def load(path: str | Path) -> Pipeline:
     """Return the saved pipeline, able to go on where it stopped, bit for bit; raises `ModelError`.
 

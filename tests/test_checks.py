@@ -209,9 +209,9 @@ def test_outputs_keep_the_laws(name: str, law: str, tmp_path: Path):
 
 def test_every_built_in_is_checked():
     # Sound is no recording of events, a chip needs a placement, a simulator a circuit, a data set its folder, what is
-    # inherited a service manager, and TLS a certificate: their own tests hold these to the laws.
+    # inherited a service manager, NATS a broker, and TLS a certificate: their own tests hold these to the laws.
     own = {"hear", "carfac", "contrast", "chip", "simulator"}
     assert built_in("stages") == {name.partition("-")[0] for name in STAGES} | own
-    elsewhere = {"wav", "microphone", "mnist", "saccades", "nmnist", "spoken", "tonic"}
+    elsewhere = {"wav", "microphone", "mnist", "saccades", "nmnist", "spoken", "tonic", "nats"}
     assert built_in("sensors") == {name.partition("-")[0] for name in SENSORS} | elsewhere
-    assert built_in("outputs") == set(OUTPUTS) | {"inherited", "tcps", "wss"}
+    assert built_in("outputs") == set(OUTPUTS) | {"inherited", "nats", "tcps", "wss"}

@@ -12,8 +12,14 @@ from spikestream.batch import EVENT
 from spikestream.files.gather import gathered
 from spikestream.files.order import Order
 from spikestream.files.reader import Reader
+from spikestream.kernels.packed import PACKED
 
 __all__ = ["plain"]
+
+
+def test_packed_events_are_events():
+    assert PACKED.itemsize == EVENT.itemsize
+    assert np.array([(7, 3 + 4 * 65_536, 1)], PACKED).view(EVENT).tolist() == [(7, 3, 4, True)]
 
 
 @pytest.mark.parametrize("n", [0, 1, 3_000, 200_000])

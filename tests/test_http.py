@@ -312,7 +312,7 @@ def test_so_many_connections_and_no_more(tmp_path, plugin, monkeypatch):
             late, writer = await asyncio.open_connection("127.0.0.1", port)
             assert await late.read() == b""
             writer.close()
-            monkeypatch.setattr(http_room, "BODY_S", 0.01)
+            monkeypatch.setattr(http_room, "PATIENCE_S", 0.01)
             for reader, writer in busy:
                 writer.write(b"{}       ")
                 assert b" 200 " in await reader.readline()

@@ -29,8 +29,9 @@ _LOW = {
     "log": "errors batch files wire",
 }
 _HIGH = {
-    "sensors": "errors units batch formats files wire log kernels registry",
-    "outputs": "errors batch files wire registry security",
+    "broker": "errors security",
+    "sensors": "errors units batch formats files wire log kernels registry broker",
+    "outputs": "errors batch files wire registry security broker",
     "client": "errors batch wire security",
 }
 _TOP = {**_LOW, "config": "", "building": "", "checkpoint": "", "compiling": "", **_HIGH}
@@ -70,13 +71,22 @@ SIBLINGS_ALLOWED: dict[tuple[str, str], str] = {  # (module, sibling): the reaso
 ONLY_IN = {
     "numba": ("kernels",),
     "llvmlite": ("kernels",),
-    "asyncio": ("sensors", "outputs", "client", "log", "service", "cli", "checks"),  # checks runs sensors and outputs
+    "asyncio": (
+        "sensors",
+        "outputs",
+        "broker",
+        "client",
+        "log",
+        "service",
+        "cli",
+        "checks",
+    ),  # checks runs sensors, too
     "sounddevice": ("sensors.microphone",),
     "matplotlib": ("plots",),
     "aiohttp": ("service",),
     "websockets": ("outputs.websocket", "client.web"),
     "tonic": ("files.datasets.tonic",),
-    "nats": ("sensors.nats", "outputs.nats"),
+    "nats": ("sensors.nats", "outputs.nats", "broker"),
     "sklearn": ("service.baselines",),
     "h5py": ("files.careful_hdf5", "files.hdf5", "files.datasets.tonic"),
 }

@@ -8,6 +8,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError, nearest
+from spikestream.formats.base.steps import look, named
 from spikestream.units import show_us
 
 POLICIES = ("clamp", "drop", "fail", "keep")
@@ -41,6 +42,7 @@ class Order:
         self.policy = policy
         self.problems: dict[str, int] = {} if problems is None else problems
         self._state = np.array([0, 0, -LIMIT_US, 0, 0, 0, 0, 0, 0], np.int64)
+        self._now = named(self._state)
 
     def feed(self, events: Array, size: tuple[int, int] | None = None, *, tidy: bool = False) -> Iterator[Array]:
         """Yield the events (n,) EVENT as the policy leaves them; count those outside of ``size`` (width, height).
@@ -50,16 +52,17 @@ class Order:
         Raises `RecordingError`, after the good ones, for a stamp outside of [-2^62, 2^62) µs, and for what ``fail``
         refuses.
         """
-        from spikestream.kernels.order import STATE, look
-
         if not len(events):
             return
-        before = dict(zip(STATE, self._state.tolist(), strict=True))
+        before = self._now
         skipped = len(events) - 1 if tidy and self._follow(events, before["top"]) else 0
-        legal = look(events[: len(events) - skipped], size or ANY, LIMIT_US, FUTURE_US, self._state) + skipped
+        looked_at = events[: len(events) - skipped]
+        legal, now = look(looked_at, size or ANY, LIMIT_US, FUTURE_US, self._state)
         if skipped:
-            self._state[:3] = before["seen"] + len(events), events["t"][-1], events["t"][-1]
-        now = dict(zip(STATE, self._state.tolist(), strict=True))
+            last = int(events["t"][-1])
+            legal = len(events)
+            self._state[:3] = now["seen"], now["last"], now["top"] = before["seen"] + legal, last, last
+        self._now = now
         for problem in ("backward", "future", "outside"):
             self._note(problem, now[problem] - before[problem])
         good = events[:legal]

@@ -8,16 +8,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-STATE = ("seen", "last", "top", "backward", "future", "late", "outside", "worst", "worst_at")
-"""What the int64 state array holds: events so far, the last and the latest stamp; steps back and far ahead, events
-behind the latest stamp or outside of the size, counted; the largest step back (negative) and the event it leads to."""
-
 
 @njit(cache=True, nogil=True)
 def look(events: NDArray[Any], size: tuple[int, int], limit_us: int, future_us: int, state: NDArray[np.int64]) -> int:
     """Go through ``events`` (n,) EVENT up to the first stamp outside of [-limit, limit) µs; return how many that are.
 
-    ``size`` is (width, height) in pixels; a step of more than ``future_us`` µs is one far ahead.
+    ``size`` is (width, height) in pixels; a step of more than ``future_us`` µs is one far ahead. ``state`` (9,) int64
+    holds what `spikestream.formats.base.steps` names.
     """
     width, height = size
     seen, last, top = state[0], state[1], state[2]

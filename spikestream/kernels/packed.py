@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikestream.batch import EVENT
-
 PACKED = np.dtype([("t", "<i8"), ("xy", "<u4"), ("p", "u1")])
-"""EVENT with its coordinates as x + y * 65,536."""
-assert PACKED.itemsize == EVENT.itemsize
+"""EVENT of `spikestream.batch` with its coordinates as x + y * 65,536."""
 
 STEP_US = 1 << 20
 """Events are tidy where each comes at the time of the last one, or at most so much later."""

@@ -107,6 +107,8 @@ class Control:
             raise Refusal("folder", "this pipeline saves nowhere: checkpoint.path is not set")
         if lane.pipeline.now is None:
             raise Refusal("early", "nothing has been heard yet: there is nothing to be saved")
+        if path == lane.job.save and not lane.keeper.ours:
+            raise Refusal("busy", "another process has the stream, and saves there")
         await lane.engine.between(lambda: _save(lane, path))
         return {"pipeline": lane.name, "path": path, "bytes": os.path.getsize(path), "t": lane.pipeline.now}
 
@@ -197,7 +199,7 @@ class Control:
 def _save(lane: Lane, path: str) -> None:
     if not lane.engine.sound:
         raise ModelError("a stage has failed in the middle of a batch: there is nothing to be saved")
-    checkpoint.save(path, lane.pipeline)
+    lane.keeper.moment().write(path)
 
 
 def _load(lane: Lane, path: str) -> None:

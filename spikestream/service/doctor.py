@@ -33,6 +33,7 @@ EXTRAS = {
     "plots": ("matplotlib",),
     "nir": ("h5py",),
     "baselines": ("sklearn",),
+    "nats": ("nats",),
 }
 """The modules that each extra of the package brings."""
 

@@ -11,10 +11,10 @@ from typing import Any
 from spikestream import checkpoint
 from spikestream.batch import Batch, Command, Setting, Window
 from spikestream.building import build
-from spikestream.errors import ConfigError, SpikestreamError
+from spikestream.errors import ConfigError
 from spikestream.files.labels import LabelRow, read_labels
 from spikestream.pipeline import Hop, Pipeline
-from spikestream.sensors.base import Sensor
+from spikestream.sensors.base import Counting, Resumable, Sensor, Telling
 from spikestream.sensors.microphone import Microphone
 from spikestream.sensors.pace import Pace
 from spikestream.sensors.record import Record
@@ -23,6 +23,7 @@ from spikestream.service.commands import Planned, known_commands, label_windows,
 from spikestream.service.engine import Engine
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job, check, guarded, sensor_of
+from spikestream.service.keeping import Keeper
 from spikestream.service.placing import is_saved, placement_of
 from spikestream.service.record import Recorder
 from spikestream.service.record_wav import WavRecorder
@@ -74,7 +75,6 @@ class Lane:
         self.changed: dict[str, bool | int | float | str] = {}
         """Settings that were made while it ran: they outlive a pipeline that is built anew."""
         self._rate = Rate()
-        self._closing = asyncio.Event()
         self.recorder = self._open_recorder() if job.record else None
         self._on_outputs = on_outputs
         marks = marker(config, self.sensor, self.pipeline.config.sensor.samplerate_hz)
@@ -82,10 +82,11 @@ class Lane:
         self._mark = lambda batch: (*planned(batch), *marks(batch))
         self.engine = self._open_engine(self._known(start), last, start)
         self.teacher = Teacher(self.engine)
+        self.keeper = Keeper(job, hub, self.pipeline, lambda: self.engine, self.sensor)
 
     async def begin(self) -> None:
         """Open the record and begin to save every so often; `end` has to follow."""
-        self._keeper = asyncio.create_task(self._keep())
+        self._keeping = asyncio.create_task(self.keeper.run())
         if self.recorder is not None:
             await self.recorder.start()
 
@@ -93,7 +94,11 @@ class Lane:
         """Run to the end of the sensor or until `stop`; raises what sensor, pipeline or outputs raise."""
         stats = asyncio.create_task(self._stats())
         try:
-            await self.engine.run()
+            if await self.keeper.take_up():
+                await self.engine.run()
+        except BaseException:
+            await self.keeper.release()
+            raise
         finally:
             stats.cancel()
 
@@ -113,16 +118,17 @@ class Lane:
     @property
     def ends(self) -> list[Callable[[], Awaitable[None]]]:
         """Return the steps that end it, in order: each is to be tried whatever becomes of the others."""
-        self._closing.set()
-        steps: list[Callable[[], Awaitable[None]]] = [lambda: self._keeper]
+        self.keeper.close()
+        steps: list[Callable[[], Awaitable[None]]] = [lambda: self._keeping]
         if self.recorder is not None:
             steps.append(self.recorder.aclose)
-        if self.job.save and self.pipeline.now is not None:
-            steps.append(self._save)
-        return steps
+        if self.job.save and self.pipeline.now is not None and self.keeper.ours:
+            steps.append(self.keeper.save)
+        return [*steps, self.keeper.release]
 
     def stop(self) -> None:
         """Take nothing more from the sensor."""
+        self.keeper.stop()
         self.engine.stop()
 
     def hold(self, hold: bool) -> None:
@@ -139,41 +145,6 @@ class Lane:
     def uri(self) -> str:
         """Return the URI of its sensor."""
         return self.job.config.sensor.uri
-
-    async def _save(self) -> None:
-        if self.engine.sound:
-            self._moment().write(self.job.save, self.job.keep)
-        else:
-            log.warning("%s: not saved: a stage has failed in the middle of a batch", self.name)
-
-    async def _autosave(self) -> None:
-        """Save while it runs: only the copy keeps the pipeline waiting, the disk takes its time afterwards."""
-        moments: list[checkpoint.Moment] = []
-
-        def copy() -> None:
-            if self.pipeline.now is not None and self.engine.sound:
-                moments.append(self._moment())
-
-        await self.engine.between(copy)
-        for moment in moments:
-            await asyncio.to_thread(moment.write, self.job.save, self.job.keep)
-
-    def _moment(self) -> checkpoint.Moment:
-        """Return a copy of what the pipeline remembers, with the numbers of what was published by then."""
-        return checkpoint.moment(self.pipeline, {"epoch": self.hub.epoch, "numbers": dict(self.hub.numbers())})
-
-    async def _keep(self) -> None:
-        """Save the model every so often, until the end; where that fails, say so and try again the next time."""
-        while self.job.save and self.job.save_every_s is not None:
-            try:
-                await asyncio.wait_for(self._closing.wait(), self.job.save_every_s)
-                return
-            except TimeoutError:
-                pass
-            try:
-                await self._autosave()
-            except SpikestreamError as error:
-                log.warning("not saved, tried again in %g s: %s", self.job.save_every_s, error)
 
     def problems(self) -> list[str]:
         """Return one line for every hop of the ledger that does not close."""
@@ -196,6 +167,9 @@ class Lane:
         if isinstance(self.sensor, Microphone):
             lost, held = {"ring full": self.sensor.dropped}, self.sensor.held
             hops.insert(0, Hop("device to sensor", self.sensor.captured, self.sensor.taken, dropped=lost, held=held))
+        if isinstance(self.sensor, Counting):
+            name, came, filtered, dropped = self.sensor.intake()
+            hops.insert(0, Hop(name, came, self.sensor.sent, filtered, dropped))
         if self.recorder is not None:
             hops.append(Hop("pipeline to record", self.pipeline.taken, self.recorder.rows, held=self.recorder.held))
         return hops
@@ -269,7 +243,7 @@ class Lane:
         watch = (self.hash, self._score, self.trust, self.beside, self.recorder)
         return Engine(
             self.pipeline,
-            source if source.live else Pace(source, config.sensor.speed),
+            source if source.live or isinstance(self.sensor, Resumable) else Pace(source, config.sensor.speed),
             self.hub,
             name=self.name,
             commands=commands,
@@ -305,7 +279,7 @@ class Lane:
         self._publish("engine.stats", self.figures())
         if self.trust.trust.judged:
             self._publish("trust.stats", self.trust.stats())
-        if isinstance(self.sensor, Microphone):
+        if isinstance(self.sensor, Telling):
             self._publish("sensor.stats", self.sensor.stats())
 
     def _publish(self, topic: str, values: Mapping[str, Any]) -> None:

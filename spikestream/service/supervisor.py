@@ -15,6 +15,7 @@ from time import monotonic
 from spikestream.batch import Setting
 from spikestream.checkpoint import newest
 from spikestream.errors import RecordingError, SpikestreamError
+from spikestream.sensors.base import Resumable
 from spikestream.service.backoff import Backoff
 from spikestream.service.ending import taken
 from spikestream.service.hub import Hub
@@ -119,7 +120,7 @@ class Supervisor:
         except Exception as error:  # of a plugin's sensor or stage, say: whatever it is, the others go on
             engine = self.lane.engine
             if self.state == "running":
-                self.lost += engine.lost()
+                self.lost += 0 if isinstance(self.lane.sensor, Resumable) else engine.lost()  # they will come again
                 if engine.progress.start is not None:
                     self._since = engine.progress.stop, monotonic()
             return error
@@ -128,11 +129,11 @@ class Supervisor:
     async def _reopen(self) -> None:
         """Open what has failed: the sensor alone, or the whole pipeline from its last checkpoint."""
         lane, engine = self.lane, self.lane.engine
-        start = None
-        if self._since is not None:  # of what is live, all that has passed since is a gap
+        start, kept = None, isinstance(lane.sensor, Resumable)
+        if self._since is not None and not kept:  # of what is live, all that has passed since is a gap
             away_us = round((monotonic() - self._since[1]) * 1e6) if lane.sensor.live else 0
             start = self._since[0] + away_us
-        if engine.sound:
+        if engine.sound and not kept:  # of what is kept, all comes again that is not saved
             await asyncio.to_thread(lane.again, start)
             return
         saved = (newest(self.job.save) if self.job.save else "") or self.job.model

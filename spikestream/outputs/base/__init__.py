@@ -86,7 +86,8 @@ def open_output(url: str, **options: Any) -> Output:
         raise ConfigError(
             f"'{url}' is not a URL to publish at",
             value=url,
-            allowed="tcp://HOST:PORT, tcps://HOST:PORT, ws://HOST:PORT, wss://HOST:PORT, unix:///PATH, file:///PATH",
+            allowed="tcp://HOST:PORT, tcps://HOST:PORT, ws://HOST:PORT, wss://HOST:PORT, unix:///PATH, "
+            "file:///PATH, nats://HOST:PORT",
         )
     make = registry.load("outputs", scheme)
     known = inspect.signature(make).parameters

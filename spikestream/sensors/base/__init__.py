@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
 from spikestream.batch import Batch
@@ -40,6 +40,58 @@ class Sensor(Protocol):
 
         One that starts later declares a gap. The arrays belong to whoever takes the batch.
         """
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A sensor whose stream is kept elsewhere, for one process at a time: it goes on where a checkpoint says.
+
+    `claim` comes first, then `resume`, then the batches, which wait for whoever takes them; `release` comes last. Who
+    begins at a place that `position` told gets exactly what comes behind it.
+    """
+
+    @property
+    def owned(self) -> bool:
+        """Return whether the stream is this one's at the moment."""
+        ...
+
+    async def claim(self) -> None:
+        """Return when the stream is this one's, however long others have it."""
+        ...
+
+    async def resume(self, told: Mapping[str, Any] | None) -> bool:
+        """Begin at a place of this stream, and return whether it is one, else at the beginning; raises `ModelError`."""
+        ...
+
+    def position(self, now: int) -> Mapping[str, Any] | None:
+        """Return the place, in JSON's terms, up to which a pipeline was given all that has run up to ``now`` µs."""
+        ...
+
+    async def saved(self, told: Mapping[str, Any]) -> None:
+        """Hear that a checkpoint of this place is on the disk: nothing before it is needed any more."""
+        ...
+
+    async def release(self) -> None:
+        """Let others have the stream."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A sensor that counts what comes to it, too: one hop more for the ledger."""
+
+    def intake(self) -> tuple[str, int, Mapping[str, int], Mapping[str, int]]:
+        """Return the hop's name, the rows that came, and those filtered and dropped of them, by reason."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A sensor with figures of its own, which are published."""
+
+    def stats(self) -> dict[str, Any]:
+        """Return its figures, as maps, lists, numbers and texts."""
         ...
 
 

@@ -1,0 +1,27 @@
+"""How the events of a recording follow each other: what the room of files knows of the kernel that looks at it."""
+
+from __future__ import annotations
+
+from spikestream.batch import Array
+
+STATE = ("seen", "last", "top", "backward", "future", "late", "outside", "worst", "worst_at")
+"""What is known of the events so far: how many, the last and the latest stamp; steps back and far ahead, events behind
+the latest stamp or outside of the size, counted; the largest step back (negative) and the event it leads to."""
+
+
+def look(
+    events: Array, size: tuple[int, int], limit_us: int, future_us: int, state: Array
+) -> tuple[int, dict[str, int]]:
+    """Go on through ``events`` (n,) EVENT; return how many stamps are legal, and what ``state`` (9,) int64 then holds.
+
+    See `spikestream.kernels.order`, which tells what the arguments are.
+    """
+    from spikestream.kernels.order import look
+
+    legal = look(events, size, limit_us, future_us, state)
+    return legal, named(state)
+
+
+def named(state: Array) -> dict[str, int]:
+    """Return what a state holds, by name."""
+    return dict(zip(STATE, state.tolist(), strict=True))
