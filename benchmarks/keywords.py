@@ -3,9 +3,9 @@
     python benchmarks/keywords.py FOLDER [--data DATA] [--words 4,7,8] [--minutes 60] [--seed 0]
 
 writes FOLDER/teach.wav with teach.csv, and FOLDER/hour.wav with hour.csv, from the spoken digits in DATA. Taught are
-recordings 5 and up, every digit by its name, and bursts of noise as "noise"; `UNHEARD` digits are left out. The hour
-has recordings 0-4 alone, which nobody is taught; each comes many times, at levels of its own, on a floor of noise that
-rises and falls. What is written depends on the seed and on DATA only.
+recordings 5 and up, every digit by its name, and noises, at the share the hour has of them, as "noise"; `UNHEARD`
+digits are left out. The hour has recordings 0-4 alone, which nobody is taught; each comes many times, at levels of its
+own, on a floor of noise that rises and falls. What is written depends on the seed and on DATA only.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ def stream(rng: np.random.Generator, parts: Iterator[tuple[np.ndarray, str, floa
     return np.clip(made, -1, 1).astype(np.float32), rows
 
 
-def lessons(data: Path, words: Sequence[str], seed: int) -> tuple[np.ndarray, list[Item]]:
-    """Return what teaches: every recording once, in random order, and as many noises as a word has recordings."""
+def lessons(data: Path, seed: int) -> tuple[np.ndarray, list[Item]]:
+    """Return what teaches: every recording once, in random order, among noises of which there are as many as later."""
     rng = np.random.default_rng([seed, 1])
     found = recordings(data, 5, 1_000)
     said: list[tuple[Path | None, str]] = [
         (path, name) for name in found if name not in UNHEARD for path in found[name]
     ]
-    said += [(None, NO_WORD)] * len(found[words[0]])
+    said += [(None, NO_WORD)] * round(len(said) * SHARES["noise"] / (1 - SHARES["noise"]))
     order = rng.permutation(len(said))
     return stream(rng, ((_sound(rng, said[i][0]), said[i][1], 0.5) for i in order))
 
@@ -141,7 +141,7 @@ def main() -> None:
     options = parser.parse_args()
     words = options.words.split(",")
     options.folder.mkdir(parents=True, exist_ok=True)
-    write(options.folder, "teach", lessons(options.data, words, options.seed))
+    write(options.folder, "teach", lessons(options.data, options.seed))
     write(options.folder, "hour", hour(options.data, words, options.minutes, options.seed))
 
 

@@ -307,15 +307,7 @@ def _hearing(config: Config) -> tuple[dict[str, Stage], int]:
         kind = config.features.kind
         raise ConfigError("features are of what is seen, and this is sound", key="features.kind", value=kind)
     ear = ear_of(config)
-    if not config.hear.even:
-        return {"hear": ear}, ear.axons
-    from spikestream.stages.evening import Evening
-
-    try:
-        return {"hear": ear, "even": Evening(ear.axons, config.hear.even)}, ear.axons
-    except ConfigError as error:
-        error.key = "hear.even"
-        raise
+    return {"hear": ear}, ear.axons
 
 
 def ear_of(config: Config) -> Any:
@@ -323,7 +315,7 @@ def ear_of(config: Config) -> Any:
     from spikestream.stages.sound import make_ear
 
     plain, options = HearConfig(), dataclasses.asdict(config.hear)
-    name, bands, _ = options.pop("stage"), options.pop("bands"), options.pop("even")
+    name, bands = options.pop("stage"), options.pop("bands")
     # What nobody asked for is left to the ear: it may lack it, or have another default.
     changed = {key: value for key, value in options.items() if value != getattr(plain, key)}
     return make_ear(name, config.sensor.samplerate_hz, {"bands": bands, **changed})

@@ -219,13 +219,16 @@ def test_an_ear_of_the_configuration_s_defaults_has_its_own():
     assert ear(samplerate_hz=8_000).params == Cochlea(8_000).params
 
 
-def test_every_key_of_hearing_reaches_the_ear_but_that_of_the_stage_behind_it():
+def test_every_key_of_hearing_reaches_the_ear_or_is_refused_by_one_that_has_no_such_thing():
     made = ear("hear.bands=32", "hear.low_hz=80", "hear.high_hz=5000", "hear.gain_control=false", "hear.off=true")
     changed = {"bands": 32, "low_hz": 80.0, "high_hz": 5_000.0, "gain_control": False, "off": True}
     assert made.params == dataclasses.replace(Cochlea(16_000).params, **changed)
     made = ear("hear.stage=carfac", "hear.bands=32", "hear.low_hz=80", "hear.high_hz=5000", "hear.gain_control=false")
     del changed["off"]
     assert made.options == dataclasses.replace(Carfac(16_000).options, **changed)
+    assert ear("hear.stage=contrast", "hear.even=0.5").options.even == 0.5
+    with pytest.raises(ConfigError, match="even"):
+        ear("hear.even=0.5")
     assert set(changed) | {"stage", "off", "even"} == {key for name, key in KEYS if name == "hear"}
 
 

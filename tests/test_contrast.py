@@ -31,8 +31,9 @@ def through_filters(samples, bands):
     [
         {},
         {"spread": 0.4, "gain": 400.0},
-        {"frame_ms": 2.0, "memory_ms": 100.0},
-        {"active_db": 8.0, "fall_db": 200.0, "gain": 100.0},
+        {"frame_ms": 2.0, "memory_ms": 100.0, "even": 1.0},
+        {"surround": 2.0, "even": 0.5, "change_ms": 3.0, "gain": 400.0, "change_gain": 800.0},
+        {"active_db": 8.0, "fall_db": 200.0, "gain": 400.0, "change_gain": 800.0},
         {"quiet_db": 72.0, "range_db": 20.0},
     ],
 )
@@ -73,7 +74,7 @@ def after(tilt, level_db=70.0):
     samples = speechlike(4 * RATE, 3, level_db)
     colour = np.convolve(samples, tilt)[: len(samples)].astype(np.float32)
     colour *= np.float32(np.sqrt((samples**2).mean() / (colour**2).mean()))
-    spikes = Contrast(RATE, 16, memory_ms=500.0)(Sound(0, 4_000_000, colour[:, np.newaxis]))
+    spikes = Contrast(RATE, 16, memory_ms=500.0, even=1.0)(Sound(0, 4_000_000, colour[:, np.newaxis]))
     return np.bincount(spikes.axon[spikes.t > 3_000_000], minlength=32)
 
 
@@ -95,24 +96,41 @@ def test_noise_far_below_what_was_heard_of_late_makes_no_spike_and_is_not_rememb
     assert len(heard(Contrast(RATE, 16), batches(hiss, rate=RATE))) > 100  # alone it is heard
 
 
-def test_a_tone_that_comes_fires_on_and_the_rest_off():
+def tones(**options):
+    """Return how often each fibre (4, bands) fires early and late in the second of two tones, and their bands."""
     n = np.arange(RATE)
     low, high = (cochlea.amplitude(70) * np.sin(2 * np.pi * f * n / RATE) for f in (400, 2_000))
-    ear = Contrast(RATE, 32)
+    ear = Contrast(RATE, 32, **options)
     heard(ear, batches(low.astype(np.float32), rate=RATE))
     rows = heard(ear, batches(high.astype(np.float32), start=1_000_000, rate=RATE))
-    late = np.bincount([axon for t, axon in rows if t > 1_100_000], minlength=64)
-    at = [int(np.abs(ear.centres_hz - f).argmin()) for f in (400, 2_000)]
-    assert late[at[1]] > 10
-    assert late[32 + at[0]] > 10
-    assert late[at[0]] == late[32 + at[1]] == 0
+    early, late = (
+        np.bincount([axon for t, axon in rows if (t > 1_300_000) is side], minlength=128) for side in (False, True)
+    )
+    return early.reshape(4, 32), late.reshape(4, 32), [int(np.abs(ear.centres_hz - f).argmin()) for f in (400, 2_000)]
+
+
+def test_a_tone_that_comes_fires_its_band_its_neighbours_fall_silent_and_only_a_change_is_a_change():
+    early, late, (low, high) = tones()
+    assert late[0, high] > 20
+    assert late[1, high - 5] > 20  # beside it there is less than all around
+    assert late[0, low] == late[1, high] == 0
+    assert early[2, high] > 5
+    assert early[3, low] > 2
+    assert late[2:].sum() < 3
+
+
+def test_what_was_there_of_late_is_missed_where_the_mean_is_taken_away():
+    _, late, (low, high) = tones(even=1.0)
+    assert late[0, high] > 5
+    assert late[1, low] > 5
+    assert late[0, low] == late[1, high] == 0
 
 
 def test_silence_is_silent_and_a_pipeline_has_this_ear():
     pipeline = ss.build({"hear": {"stage": "contrast", "bands": 16}}, samplerate_hz=RATE)
     ear = pipeline.stages["hear"]
     assert type(ear) is Contrast
-    assert ear.axons == 32
+    assert ear.axons == 64
     assert len(ear(Sound(0, 1_000_000, np.zeros((RATE, 1), np.float32)))) == 0
     assert len(ear.skip(1_000_000, 10**10)) == 0
 
@@ -124,6 +142,8 @@ def test_silence_is_silent_and_a_pipeline_has_this_ear():
         ({"gain": 0.0}, "gain"),
         ({"spread": float("nan")}, "spread"),
         ({"memory_ms": True}, "memory_ms"),
+        ({"even": 1.5}, "even"),
+        ({"surround": -1.0}, "surround"),
         ({"high_hz": 4_000.0}, "high_hz"),
         ({"low_hz": 10.0}, "high_hz"),
         ({"off": True}, "off"),

@@ -44,7 +44,7 @@ class HearConfig:
     high_hz: float = 0.0  # 0 for the ear's own: 7,000, or 0.45 of the sample rate where that is less; CARFAC has 0.425
     gain_control: bool = True
     off: bool = False  # a second set of fibres that fire when the sound falls
-    even: float = 0.0  # 0 to 1: how far the shares of fibres are evened out, see `spikestream.kernels.evening`
+    even: float = 0.0  # 0 to 1: how much of its mean of late "contrast" takes away, see `spikestream.kernels.contrast`
 
 
 @dataclass(frozen=True, slots=True)

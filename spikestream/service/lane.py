@@ -214,7 +214,7 @@ class Lane:
     @property
     def senses(self) -> str:
         """Return the name of the stage whose spikes the network hears."""
-        return next((name for name in ("even", "hear") if name in self.pipeline.stages), "address")
+        return "hear" if "hear" in self.pipeline.stages else "address"
 
     def windows(self) -> list[LabelRow]:
         """Return the windows that are judged, in order."""

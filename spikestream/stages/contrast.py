@@ -30,17 +30,22 @@ RANGES = {
     "active_db": (0.0, 100.0),
     "fall_db": (0.0, 1e4),
     "spread": (0.0, 256.0),
+    "surround": (0.0, 1e6),
     "memory_ms": (1.0, 1e9),
+    "even": (0.0, 1.0),
+    "change_ms": (1.0, 1e9),
     "gain": (1e-3, 1e6),
+    "change_gain": (1e-3, 1e6),
 }
 
 
 class Contrast(Ear):
-    """A filterbank and two fibres a band, for more and for less power than of late; `Sound` in, `Spikes` out.
+    """A filterbank and fibres that compare a band with its neighbours and its past; `Sound` in, `Spikes` out.
 
     ``samplerate_hz`` 8,000 to 96,000, ``bands`` 8 to 256; ``low_hz`` and ``high_hz`` as of
     `spikestream.kernels.gammatone.Params`, other options as of `spikestream.kernels.contrast.Params`. ``axons`` is
-    twice the bands: ON fibres first, the lowest band first. Several channels are averaged. Raises `ConfigError`.
+    four times the bands, the lowest band of each kind of fibre first. Several channels are averaged. Raises
+    `ConfigError`.
     """
 
     def __init__(self, samplerate_hz: int = 16_000, bands: int = 64, **options: Any) -> None:
@@ -48,11 +53,11 @@ class Contrast(Ear):
 
         self._kernel, self._filters = contrast, gammatone
         self.options, self._bank = _checked({"samplerate_hz": samplerate_hz, "bands": bands, **options})
-        super().__init__(samplerate_hz, bands, 2, (1.0,))
+        super().__init__(samplerate_hz, bands, contrast.FIBRES, (1.0,))
         self._coeffs, self._filter = contrast.design(self.options), gammatone.design(self._bank)
         self._rest()
         self._bm = np.empty((BLOCK, bands), np.float32)
-        room = 2 * bands * (BLOCK // self._coeffs.frame + 1)
+        room = self.axons * (BLOCK // self._coeffs.frame + 1)
         self._out = np.empty(room, np.int64), np.empty(room, np.int32)
 
     @property

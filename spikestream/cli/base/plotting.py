@@ -71,7 +71,7 @@ class Pictures:
         self._inputs = np.zeros(self.chip.placement.input_count if self.chip else 0, np.int64)
         if self.chip:
             self.chip.watch()
-        self._source = next(name for name in ("features", "address", "even", "hear") if name in self.stages)
+        self._source = next(name for name in ("features", "address", "hear") if name in self.stages)
         self._decisions: deque[Decision] = deque(maxlen=MOST_DECISIONS)
         self._ear = self.stages.get("hear")
         self._centres_hz: Array | None = getattr(self._ear, "centres_hz", None)

@@ -22,7 +22,7 @@ def tables_of(uri: str, model: str | None) -> Mapping[str, Any]:
 
 
 WORDS: dict[str, Any] = {
-    "hear": {"bands": 32, "even": 0.5},
+    "hear": {"stage": "contrast", "bands": 32, "even": 0.5},
     "readout": {"kind": "classifier"},
     "classifier": {
         "tick_us": 5_000,
