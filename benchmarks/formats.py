@@ -35,6 +35,7 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {
     "aedat4-none": {"whole": ("aedat", "dv", "evutils", "faery"), "stream": ("aedat", "dv", "faery")},
     "aedat4-lz4": {"whole": ("aedat", "dv", "evutils", "faery"), "stream": ("aedat", "dv", "faery")},
     "aedat4-zstd": {"whole": ("aedat", "dv", "evutils", "faery"), "stream": ("aedat", "dv", "faery")},
+    "es": {"whole": ("event_stream", "faery"), "stream": ("event_stream", "faery")},
     "aedat3": {"whole": ("evutils",), "stream": ()},
     "aedat2": {"whole": ("evutils",), "stream": ("evutils",)},
     "bin": {"whole": ("tonic",), "stream": ()},
@@ -58,9 +59,11 @@ def written(folder: Path, format: str, events: int) -> Path:
     """Write the file of a format, by faery where it writes that."""
     made, size = scene(events, format)
     name, _, packing = format.partition("-")
-    suffix = {"aedat4": "aedat4", "aedat2": "aedat2", "aedat3": "aedat", "dat": "dat", "bin": "bin"}.get(name, "raw")
+    suffix = {"aedat4": "aedat4", "aedat2": "aedat2", "aedat3": "aedat", "dat": "dat", "es": "es", "bin": "bin"}.get(
+        name, "raw"
+    )
     path = folder / f"{format}.{suffix}"
-    if name in ("evt2", "evt3", "dat", "aedat4"):
+    if name in ("evt2", "evt3", "dat", "aedat4", "es"):
         import faery
 
         stream = faery.events_stream_from_array(made.astype(faery.EVENTS_DTYPE), dimensions=size)

@@ -73,6 +73,18 @@ def faery_stream(path: str, format: str) -> Iterable[Any]:
     return faery.events_stream_from_file(path)
 
 
+def event_stream_whole(path: str, format: str) -> Any:
+    import numpy as np
+
+    return np.concatenate(list(event_stream_stream(path, format)))
+
+
+def event_stream_stream(path: str, format: str) -> Iterable[Any]:
+    import event_stream
+
+    return event_stream.Decoder(path)
+
+
 def evt3_whole(path: str, format: str) -> Any:
     import evt3
 

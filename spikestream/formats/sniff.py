@@ -12,7 +12,6 @@ OWN = "spikestream"
 RECORD = b"\xa2op\xa5hello"
 LFS = b"version https://git-lfs.github.com/spec/"
 FOREIGN = (
-    (b"Event Stream", "Event Stream (.es)"),
     (b"\x89HDF\r\n\x1a\n", "HDF5"),
     (b"PK\x03\x04", "NPZ or another ZIP archive"),
     (b"\x93NUMPY", "NPY"),
