@@ -16,8 +16,7 @@ from hubtools import tiny
 from wirebytes import PAGE, golden, maps, put
 from wirecases import HELLO
 
-from spikestream import client as shell
-from spikestream.client import Client, subscribe
+from spikestream.client import Client, blocking, subscribe, subscription
 from spikestream.errors import ClientError, ConfigError
 from spikestream.outputs.tcp import Tcp
 from spikestream.outputs.unix import Unix
@@ -326,7 +325,8 @@ def test_who_does_not_greet_is_no_server(listen, parts, text):
 
 @LISTEN
 def test_who_says_nothing_is_not_waited_for(listen, monkeypatch):
-    monkeypatch.setattr(shell, "HANDSHAKE_S", 0.05)
+    for client in (blocking, subscription):
+        monkeypatch.setattr(client, "HANDSHAKE_S", 0.05)
     with answering(None) as url, pytest.raises(ClientError, match="says nothing") as caught:
         listen(url)
     assert "7077" in caught.value.remedy

@@ -20,6 +20,10 @@ from spikestream.wire import (
     Terms,
 )
 
+HANDSHAKE_S = 5.0
+READ_BYTES = 256 << 10
+ANSWER_S = 10.0
+"""A server answers a request in a few seconds, if only to say that it has not been fulfilled yet."""
 MOST_TOPICS = 256
 """Of so many topics a client may say where it was."""
 PATIENCE_S = 60.0
