@@ -83,6 +83,7 @@ def test_unknown_verb_names_the_nearest():
         (["replay", "nosuchsensor://x"], 4, ["unknown sensor 'nosuchsensor'"]),
         (["run", "missing.toml"], 2, ["missing.toml"]),
         (["subscribe", "tcp://127.0.0.1:1"], 5, ["try:"]),
+        (["subscribe", "tcp://127.0.0.1:1", "--topic", "decision"], 2, ["no topic is called 'decision'", "decisions"]),
         (["info", LABELS], 3, ["error: "]),
     ],
     ids=lambda value: " ".join(str(v) for v in value)[-40:] if isinstance(value, list) else str(value),

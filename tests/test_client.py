@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import select
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -464,6 +466,44 @@ def test_the_async_client_goes_on_after_a_restart(tmp_path):
 
     asyncio.run(work())
     programs.program.close()
+
+
+def test_what_was_counted_outlives_tries_in_vain_and_a_reset_at_once_is_one_of_them(tmp_path, monkeypatch):
+    connect = blocking.connect
+
+    def late(place, seconds, context):
+        """Connect as ever, and go on once the other end has said or done something."""
+        made = connect(place, seconds, context)
+        select.select([made], [], [], 20)
+        return made
+
+    monkeypatch.setattr(blocking, "connect", late)
+    log = Log((TOPIC,), 10**6)
+    first = Program(Tcp("127.0.0.1:0"), past=log)
+    port = int(first.url.rpartition(":")[2])
+    messages = Client(first.url, reconnect=20)
+    first.publish(0, 1)
+    assert [next(messages).seq for _ in range(2)] == [0, 1]
+    first.close()
+    second = []
+
+    def come_back():
+        with socket.create_server(("127.0.0.1", port)) as dying:
+            connection, _ = dying.accept()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+        second.append(Program(Tcp(f"127.0.0.1:{port}"), past=log, numbers={TOPIC: 2}))
+        second[0].publish(2)
+
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    try:
+        numbers = [next(messages).seq]
+    finally:
+        thread.join(20)
+        messages.close()
+        second[0].close()
+    assert (numbers, messages.counts[TOPIC].messages) == ([2], 3)
 
 
 @LISTEN

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cli import spikestream
 from daemon_cases import STEP, job, plugin, recording, steered, until
+from hubtools import turns
 from small import SIZE, events, noise, pipeline, run
 
 import spikestream as ss
@@ -49,6 +50,22 @@ def test_one_that_fails_for_ever_is_nothing_to_the_others(tmp_path, plugin):
     assert (calm.state, calm.restarts, calm.error) == ("ended", 0, None)
     assert isinstance(mad.error, DeviceError)
     assert problems == []
+
+
+def test_a_second_signal_while_pipelines_end_is_an_end_and_leaves_none_of_them(tmp_path, plugin):
+    async def work():
+        daemon = Daemon({"mad": job("mad", "flaky://x")})
+        running = asyncio.create_task(daemon.run())
+        await daemon.started.wait()
+        daemon.supervisors["mad"].stop = lambda: None  # it takes its time, until it is cut short
+        daemon.stop()
+        await turns(3)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        return [life.done() for life in daemon._lives.values()]
+
+    assert run(work()) == [True]
 
 
 def test_a_sensor_that_failed_goes_on_with_the_same_memory_behind_a_gap(tmp_path, plugin):

@@ -110,11 +110,17 @@ def test_what_is_missing_is_named(monkeypatch):
         ("[sensor]\nurl = 'x'\n", "url"),
         ("[publish]\nurls = ['tcp://127.0.0.1:99999']\n[sensor]\nuri = 'blinker://'\n", "99999"),
         ("[sensor]\nuri = 'blinker://'\n[checkpoint]\npath = '/no/such/folder/state.npz'\n", "/no/such/folder"),
+        (
+            "[sensor]\nuri = 'blinker://'\n[checkpoint]\npath = 'one.npz'\n[pipelines.a]\n[pipelines.b]\n",
+            "both write to one.npz",
+        ),
+        ("[sensor]\nuri = 'blinker://'\n[checkpoint]\npath = 'LOOKS.npz'\n", "does not fit"),
     ],
 )
 def test_a_configuration_that_could_not_run_is_bad(tmp_path, text, told):
     path = tmp_path / "daemon.toml"
-    path.write_text(text)
+    saved = shutil.copy(shipped.models()["looks"], tmp_path)
+    path.write_text(text.replace("LOOKS.npz", str(saved)))
     bad = [row for row in findings(path, code=1).values() if row["state"] == "bad"]
     assert len(bad) == 1
     assert told in bad[0]["text"]

@@ -108,6 +108,14 @@ def test_what_cannot_be_opened_says_so(tmp_path):
     assert "is not a regular file" in error_of("/dev/zero")
 
 
+def test_what_is_written_takes_the_place_of_no_pipe_and_no_device(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RecordingError, match="no regular file"):
+        write(tmp_path / "pipe", Events(0, 10, at([5]), (640, 480)), format="dat")
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_file_nobody_lets_us_read_says_so(plain, tmp_path):
     path = save(tmp_path / "secret.plain", at([5]))
     path.chmod(0)

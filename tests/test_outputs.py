@@ -221,6 +221,18 @@ def test_a_file_that_cannot_be_written_says_so(tmp_path):
     run(work())
 
 
+def test_a_file_takes_the_place_of_no_pipe_and_no_device(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    async def work():
+        with pytest.raises(RecordingError, match="no regular file"):
+            await Hub([File(str(tmp_path / "pipe"))], epoch="5eed").start()
+
+    run(work())
+    assert [one.name for one in tmp_path.iterdir()] == ["pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
 class Full(File):
     """A file on a disk that takes no more."""
 

@@ -11,6 +11,7 @@ import msgpack
 import numpy as np
 import pytest
 from fuzz import mutations
+from hubtools import tiny
 from small import SIZE, Given, config, events, grid, noise, pipeline, run, same_state
 from wirebytes import put
 
@@ -504,3 +505,16 @@ def test_the_configuration_goes_through_the_wire_unchanged(tmp_path):
     }
     recorded(tmp_path / "r", [noise(0, 1_000)], **odd)
     assert from_tables(Record(str(tmp_path / "r")).config) == config(**odd)
+
+
+def test_what_was_published_is_told_from_a_damaged_record(tmp_path):
+    async def work():
+        hub = Hub([File(str(tmp_path / "x.ssp"))], epoch="5eed")
+        await hub.start()
+        hub.publish("main.network.spikes", tiny(0))
+        await hub.aclose()
+
+    run(work())
+    with pytest.raises(RecordingError, match=r"has published \(main\.network\.spikes\)") as caught:
+        Record(str(tmp_path / "x.ssp"))
+    assert "--record" in caught.value.remedy

@@ -4,7 +4,7 @@
 //   const client = await connect('ws://127.0.0.1:7079', { topics: ['main.readout.decisions'] })
 //   for await (const message of client) console.log(message.topic, message.data)
 //
-// Speaks SSP/1, which docs/wire.md specifies: over WebSocket (ws://, wss://), and in Node.js over tcp://HOST:PORT and
+// Speaks SSP/1, which docs/wire.md specifies: over WebSocket (ws://, wss://; Node.js from 22 on), and in Node.js over tcp://HOST:PORT and
 // unix:///PATH too. `Session` is the protocol without any connection, for other transports.
 
 export const VERSION = 1
@@ -658,6 +658,7 @@ function open(url, client) {
 }
 
 function webSocket(url, client) {
+  if (!globalThis.WebSocket) throw new SpikestreamError(`${url} wants a WebSocket, which Node.js has from 22 on: use tcp:// or unix://`)
   const socket = new globalThis.WebSocket(url, ['ssp.v1'])
   socket.binaryType = 'arraybuffer'
   socket.onmessage = ({ data }) => {

@@ -13,12 +13,12 @@ from spikestream.errors import ConfigError
 from spikestream.units import duration_us, size_bytes
 
 if TYPE_CHECKING:
-    from spikestream.wire import Count, Message
+    from spikestream.wire import Message
 
 QUIET = ("events", "spikes", "decisions")
 """Kinds of which people do not want to read the empty messages."""
 LONGEST_S = 3_600_000
-SHORT = ("events", "spikes", "decisions", "stats", "gap")
+SHORT = ("events", "spikes", "decisions", "weights", "stats", "gap")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,18 +54,17 @@ def run(options: argparse.Namespace) -> int:
     from spikestream.client import Client
 
     console = Console(options.quiet)
-    topics = [f"*.*.{topic}" if topic in SHORT else topic for topic in options.topic] or ["*"]
+    topics = [_pattern(topic) for topic in options.topic] or ["*"]
     shown = 0
-    counts: Mapping[str, Count] = {}
+    reader: Client | None = None
     interrupted = False
     seconds = _seconds("--for", options.for_) if options.for_ else 0.0
     signal.signal(signal.SIGALRM, _time_is_up)
     terms = _terms(options)
     try:
-        with _connect(Client, options, topics, terms) as client:
-            counts = client.counts
+        with _connect(Client, options, topics, terms) as reader:
             signal.setitimer(signal.ITIMER_REAL, seconds)  # 0 means never
-            for message in client:
+            for message in reader:
                 if options.jsonl:
                     console.json(as_json(message))
                 elif not options.summary and (message.n or message.kind not in QUIET):
@@ -77,13 +76,23 @@ def run(options: argparse.Namespace) -> int:
         interrupted = True
     except _TimeIsUp:
         pass
-    for topic, count in sorted(counts.items()):
+    for topic, count in sorted(reader.counts.items() if reader else ()):
         lost = f", {count.missing:,} messages missed in {count.gaps:,} gaps" if count.missing else ""
         if count.left_out or count.left_out_rows:
             lost += f", {count.left_out:,} messages and {count.left_out_rows:,} rows left out on request"
         tell = console.out if options.summary else console.log
         tell(f"received {topic}: {count.messages:,} messages, {count.rows:,} rows{lost}")
     return INTERRUPTED if interrupted else 0
+
+
+def _pattern(topic: str) -> str:
+    """Return the pattern for a kind, and any other as it is; raises `ConfigError` for one that no topic can match."""
+    if topic in SHORT:
+        return f"*.*.{topic}"
+    if "." not in topic and topic not in ("*", ">"):
+        allowed = f"*, a pattern such as main.>, or a kind: {', '.join(SHORT)}"
+        raise ConfigError(f"no topic is called '{topic}'", key="--topic", value=topic, allowed=allowed)
+    return topic
 
 
 def _terms(options: argparse.Namespace) -> dict[str, Any]:

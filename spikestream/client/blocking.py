@@ -46,7 +46,7 @@ class Client(Shell, Verbs[Mapping[str, Any]]):
         self._socket = connect(self._place, HANDSHAKE_S, self._tls)
         try:
             self._socket.settimeout(HANDSHAKE_S)
-            self._socket.sendall(self._line.first())
+            self._send(self._line.first())
             while self._waits:
                 self._pull(silent(self.url, HANDSHAKE_S))
             self._refused()

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from spikestream.errors import RecordingError
+from spikestream.files.regular import check_place
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +23,9 @@ def replacing(path: str | os.PathLike[str], keep: bool = False) -> Iterator[Path
     `RecordingError` where it cannot be written.
     """
     target = Path(path)
-    if target.exists() and not target.is_file():  # it would take the place of /dev/null, say
-        kind = "a folder" if target.is_dir() else "no regular file"
-        raise RecordingError(f"cannot be written: it is {kind}", file=os.fspath(path))
     temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
+        check_place(target)
         yield temporary
         _sync(temporary)
         os.replace(temporary, target)

@@ -1,4 +1,4 @@
-"""Files that are files: what a pipe or a device would do to a reader that expects an end."""
+"""Files that are files: a reader expects an end, and a writer puts a new file in the place of an old one."""
 
 from __future__ import annotations
 
@@ -27,3 +27,15 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Raise `OSError` where a finished file of this name would take the place of a folder, a pipe or a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, "it is a folder", os.fspath(path))
+    if not stat.S_ISREG(mode):  # /dev/null, say
+        raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from spikestream.batch import Events, no_events
 from spikestream.errors import ConfigError, PluginError, RecordingError
+from spikestream.files.regular import check_place
 from spikestream.formats.base import Encoder, Format
 from spikestream.registry import found, load
 
@@ -46,6 +47,7 @@ def write(
 
 
 def _replace(path: Path, encoder: Encoder, batches: Iterable[Events]) -> int:
+    check_place(path)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     written = 0
     try:

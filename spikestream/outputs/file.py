@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.files.generations import sync_folder
-from spikestream.files.regular import open_regular
+from spikestream.files.regular import check_place, open_regular
 from spikestream.outputs.base.due import Due, Published
 from spikestream.wire import BYE, Delivery, Flow, Hello, Outgoing
 
@@ -128,6 +128,7 @@ class File:
 
     def _begun(self) -> BinaryIO:
         """Open the unfinished file and lock it; what an earlier process left of one gets another name."""
+        check_place(self._path)
         try:
             with open_regular(self._part) as left:
                 fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)

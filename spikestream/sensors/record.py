@@ -161,10 +161,12 @@ class Record:
 
     def _messages(self) -> Iterator[Message]:
         session = ClientSession("record")
-        session.subscribe(["record.>"])
+        session.subscribe(["*"])
         try:
             for data in self._data():
-                yield from (event for event in session.receive(data) if isinstance(event, Message))
+                for event in session.receive(data):
+                    if isinstance(event, Message):
+                        yield self._recorded(event)
                 if session.ended:
                     return
             self._not_ended()
@@ -172,6 +174,15 @@ class Record:
             raise RecordingError(f"the record is damaged: {error.what}", file=self.location) from error
         except OSError as error:
             raise RecordingError(f"cannot be read: {error.strerror}", file=self.location) from error
+
+    def _recorded(self, message: Message) -> Message:
+        if message.topic.startswith("record."):
+            return message
+        raise RecordingError(
+            f"holds what a pipeline has published ({message.topic}), not what it was given",
+            file=self.location,
+            remedy="replay a record, which spikestream run CONFIG --record FILE makes",
+        )
 
     def _data(self) -> Iterator[bytes]:
         """Yield the record's bytes, b"" at the end of a file that should have ended with a bye."""

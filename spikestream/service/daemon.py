@@ -236,8 +236,15 @@ class Daemon:
             await self.http.aclose()
 
     async def _wait(self) -> None:
-        if self._lives:
+        if not self._lives:
+            return
+        try:
             await asyncio.wait(self._lives.values())
+        except asyncio.CancelledError:  # a second signal: they end at once, too, before they are asked how
+            for life in self._lives.values():
+                life.cancel()
+            await asyncio.wait(self._lives.values())
+            raise
 
     def problems(self) -> list[str]:
         """Return one line for every hop of any ledger that does not close."""

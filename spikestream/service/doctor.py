@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from spikestream import __version__
 from spikestream.config import Config
 from spikestream.errors import SpikestreamError
 from spikestream.files import shipped
 from spikestream.registry import GROUPS, found, load
+
+if TYPE_CHECKING:
+    from spikestream.service.job import Job
 
 State: TypeAlias = Literal["ok", "note", "bad"]
 OPEN_FILES = 1_024
@@ -198,16 +201,26 @@ def _ports() -> Iterator[Finding]:
             yield Finding(f"port {port}", "ok", f"free, for {what}")
 
 
+def _looked_at(config: Config) -> Job:
+    """Return what a daemon would do with a configuration; unlike it, a damaged checkpoint stays where it is."""
+    from spikestream.service.job import Job
+
+    path = config.checkpoint.path
+    return Job(config, model=path if path and Path(path).is_file() else "", save=path, blocking=False)
+
+
 def _pipelines(configs: Mapping[str, Config]) -> Iterator[Finding]:
     from spikestream.outputs.base import open_output
+    from spikestream.service.daemon import check_together
     from spikestream.service.hub import Hub
-    from spikestream.service.job import Job
     from spikestream.service.lane import Lane
 
     for url in {url for config in configs.values() for url in config.publish.urls}:
         open_output(url)
+    jobs = {name: _looked_at(config) for name, config in configs.items()}
+    check_together(jobs)
     for name, config in configs.items():
-        Lane(Job(config, save=config.checkpoint.path, blocking=False), Hub([], epoch=""))
+        Lane(jobs[name], Hub([], epoch=""))
         yield Finding(f"pipeline {name}", "ok", f"{config.sensor.uri} can be opened, and what is behind it built")
         path = config.checkpoint.path
         folder = Path(path).absolute().parent

@@ -92,9 +92,10 @@ class ClientSession:
         self.hello: Hello | None = None
         self.ended = False
         self.interest = Interest()
-        self.counts: dict[str, Count] = {}
+        # One that nobody greeted was a try in vain: what it was to go on with is still what counts.
+        self._before: ClientSession | None = before._before if before is not None and before.hello is None else before
+        self.counts: dict[str, Count] = self._before.counts if self._before is not None else {}
         self._open: dict[str, Count] = {}
-        self._before = before
         self._name = name
         self._token = token
         self._reader = FrameReader(MAX_CLIENT_FRAME)
@@ -218,7 +219,9 @@ class ClientSession:
         self._reader.limit = self.hello.max_frame
         before, self._before = self._before, None
         if before is not None and before.hello is not None and before.hello.epoch == self.hello.epoch:
-            self.counts, self._open = before.counts, before._open
+            self._open = before._open
+        else:
+            self.counts = {}
         self._out[:0] = frame({"op": "hello", "v": [VERSION], "client": self._name} | self._proof(self.hello))
         return self.hello
 
@@ -306,6 +309,7 @@ def _refusal(message: Mapping[str, Any]) -> ClientError:
 
 _REMEDIES = {
     "full": "end another subscriber first",
+    "policy": "take one of those; only a replay lets its subscribers block it",
     "slow": "read faster, ask for fewer topics, or use policy drop_oldest",
     "token": "give its token by --token-file FILE, or set SPIKESTREAM_TOKEN_FILE=FILE",
     "version": "use the same release of spikestream on both ends",
