@@ -275,8 +275,11 @@ def test_who_waits_for_a_stream_saves_nothing_and_ends_when_told(server, tmp_pat
         await publish(hub, batches(5))
         daemon = Daemon({"main": daemon_job(made)})
         running = asyncio.create_task(daemon.run())
-        await asyncio.sleep(0.3)
-        assert not daemon.supervisors["main"].lane.keeper.ours
+        lane = daemon.supervisors["main"].lane
+        async with asyncio.timeout(20):
+            while lane.state != "standby":
+                await asyncio.sleep(0.01)
+        assert not lane.keeper.ours
         daemon.stop()
         await running
         await holder.release()

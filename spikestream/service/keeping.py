@@ -40,6 +40,11 @@ class Keeper:
         """Return whether nobody else may be saving there: the stream is ours, where others may have it."""
         return self._resumable is None or self._resumable.owned
 
+    @property
+    def waits(self) -> bool:
+        """Return whether another has the stream, and this one stands by."""
+        return self._claiming is not None and not self._claiming.done()
+
     async def take_up(self) -> bool:
         """Return whether the stream is ours now, and the pipeline where its last checkpoint is; false after `stop`."""
         if self._resumable is None:

@@ -137,8 +137,10 @@ class Lane:
 
     @property
     def state(self) -> str:
-        """Return what it is doing: running, paused, or what its supervisor says."""
+        """Return what it is doing: running, standing by for its stream, paused, or what its supervisor says."""
         state: str = self.facts.get("state", "running")
+        if state == "running" and self.keeper.waits:
+            return "standby"
         return "paused" if state == "running" and self.engine.paused else state
 
     @property
