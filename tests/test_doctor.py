@@ -72,6 +72,26 @@ def test_a_port_that_is_taken_is_told(monkeypatch):
     assert findings()[f"port {port}"]["state"] == "ok"
 
 
+def test_the_ports_that_a_configuration_names_are_looked_at(tmp_path):
+    with socket.socket() as taken, socket.socket() as free:
+        for one in (taken, free):
+            one.bind(("127.0.0.1", 0))
+        taken.listen()
+        (bad, good), path = (one.getsockname()[1] for one in (taken, free)), tmp_path / "d.toml"
+        looks = ROOT / "recordings" / "looks.aedat4"
+        path.write_text(f"""
+            [sensor]
+            uri = "{looks}"
+            [publish]
+            urls = ["tcp://127.0.0.1:{bad}", "unix://{tmp_path}/s.sock"]
+            [http]
+            url = "http://127.0.0.1:{good}"
+        """)
+        found = findings(path)
+    assert (found[f"port {bad}"]["state"], found[f"port {good}"]["state"]) == ("note", "ok")
+    assert f"tcp://127.0.0.1:{bad}" in found[f"port {bad}"]["text"]
+
+
 def test_a_name_that_two_distributions_register_and_a_plugin_that_does_not_load_are_bad(tmp_path, monkeypatch):
     for name, value in (("mine", "nowhere:Nothing"), ("tcp", "nowhere:Other")):
         info = tmp_path / f"spikestream_{name}-1.0.dist-info"

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from spikestream import __version__
 from spikestream.config import Config
@@ -32,6 +33,7 @@ OPEN_FILES = 1_024
 """So many descriptors a daemon with the default of 256 connections is at ease with."""
 FREE_BYTES = 1 << 30
 PORTS = {7077: "the wire", 7078: "HTTP", 7079: "WebSocket"}
+LISTENING = ("tcp", "tcps", "ws", "wss")
 EXTRAS = {
     "plots": ("matplotlib",),
     "nir": ("h5py",),
@@ -192,13 +194,30 @@ def _microphones() -> Iterator[Finding]:
 
 def _ports() -> Iterator[Finding]:
     for port, what in PORTS.items():
-        with socket.socket() as probe:
-            taken = probe.connect_ex(("127.0.0.1", port)) == 0
-        if taken:
-            text = f"somebody listens at it already: a second daemon needs another port for {what}"
-            yield Finding(f"port {port}", "note", text, "ss -ltnp")
-        else:
-            yield Finding(f"port {port}", "ok", f"free, for {what}")
+        yield _port("127.0.0.1", port, what)
+
+
+def _port(host: str, port: int, what: str) -> Finding:
+    with socket.socket() as probe:
+        taken = probe.connect_ex((host, port)) == 0
+    if not taken:
+        return Finding(f"port {port}", "ok", f"free, for {what}")
+    text = f"somebody listens at it already: a second daemon needs another port for {what}"
+    return Finding(f"port {port}", "note", text, "ss -ltnp")
+
+
+def _named_ports(configs: Mapping[str, Config]) -> Iterator[Finding]:
+    """Yield what is found of the ports that a daemon listens at, beside those it does by default."""
+    from spikestream.service.http import address
+
+    places = {url: address(url)[:2] for url in {config.http.url for config in configs.values()} if url}
+    for url in {url for config in configs.values() for url in config.publish.urls}:
+        parts = urlsplit(url)
+        if parts.scheme in LISTENING and parts.hostname and parts.port:
+            places[url] = parts.hostname, parts.port
+    for url, (host, port) in sorted(places.items()):
+        if port not in PORTS:
+            yield _port("127.0.0.1" if host in ("0.0.0.0", "::", "*") else host, port, url)
 
 
 def _looked_at(config: Config) -> Job:
@@ -217,6 +236,7 @@ def _pipelines(configs: Mapping[str, Config]) -> Iterator[Finding]:
 
     for url in {url for config in configs.values() for url in config.publish.urls}:
         open_output(url)
+    yield from _named_ports(configs)
     jobs = {name: _looked_at(config) for name, config in configs.items()}
     check_together(jobs)
     for name, config in configs.items():

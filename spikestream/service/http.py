@@ -50,7 +50,7 @@ class Http:
 
     def __init__(self, daemon: Daemon, url: str, token: str = "") -> None:
         self._daemon, self._token = daemon, token
-        self._host, self._port, self._loopback = _address(url)
+        self._host, self._port, self._loopback = address(url)
         if not self._loopback and not token:
             text = f"{url} would let anybody on the network in; only loopback addresses need no token"
             raise ConfigError(
@@ -233,7 +233,7 @@ def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def _address(url: str) -> tuple[str, int, bool]:
+def address(url: str) -> tuple[str, int, bool]:
     """Return host, port, and whether it is loopback; raises `ConfigError`."""
     wrong = ConfigError(f"'{url}' is not a URL to serve at", key="http.url", value=url, allowed="http://HOST:PORT")
     try:
