@@ -12,7 +12,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header
 from spikestream.formats.aedat4.inlet import Inlet
-from spikestream.formats.aedat4.packing import unpack
+from spikestream.formats.aedat4.packing import USUAL_RATIO, unpack
 from spikestream.formats.base import Empty, fresh
 
 PACKET_LIMIT = 64 << 20
@@ -38,8 +38,8 @@ class Decoder:
     `feed` reads the header at once and events when iterated, so a header can be had without decoding.
 
     Bounds: a header of at most 1 MiB, whose XML may take 50 MiB while it is read; one event packet of at most 64 MiB
-    and its unpacked form of at most 128 MiB, both checked before memory is spent (Zstandard may use another 128 MiB for
-    its window); arrays of at most 262,144 events. Packets of other streams are not kept.
+    and its unpacked form of at most 128 MiB, checked before more than a few times its size is spent on it (Zstandard
+    may use another 128 MiB for its window); arrays of at most 262,144 events. Packets of other streams are not kept.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Decoder:
         self._header: header.Header | None = None
         self._packet: Packet | None = None
         self._left = 0
+        self._ratio: float = USUAL_RATIO
 
     def feed(self, data: memoryview) -> Iterator[Array]:
         """Return the arrays (n,) EVENT decoded from these bytes, to be iterated before more is fed.
@@ -165,7 +166,8 @@ class Decoder:
         from spikestream.kernels.packed import PACKED
 
         try:
-            body = unpack(compression, payload)
+            body = unpack(compression, payload, self._ratio)
+            self._ratio = 1.25 * (len(body) + 4) / len(payload)
             at, n = flatbuffer.vector(flatbuffer.root(body, b"EVTS"), 0, STRUCT_BYTES)
         except RecordingError as error:
             error.offset = packet.at

@@ -24,13 +24,16 @@ NAMES = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
 NUMBERS = {"none": 0, "lz4": 1, "zstd": 3}
 
 
-def unpack(kind: str, packet: memoryview) -> memoryview:
-    """Return the FlatBuffer in a packet, without its size prefix.
+def unpack(kind: str, packet: memoryview, ratio: float = USUAL_RATIO) -> memoryview:
+    """Return the FlatBuffer in a packet, without its size prefix; ``ratio``: to how many times its size it may grow.
 
-    Raises `RecordingError` where it is damaged, or larger than `UNPACKED_LIMIT` before any memory is spent on it.
+    One that grows to more is unpacked twice. Raises `RecordingError` where it is damaged, or larger than
+    `UNPACKED_LIMIT`; memory is spent for what ``ratio`` says, and for more once the prefix has been checked.
     """
     try:
-        return {"none": _plain, "lz4": _lz4, "zstd": _zstd}[kind](packet)
+        if kind == "lz4":
+            return _lz4(packet, int(ratio * len(packet)))
+        return {"none": _plain, "zstd": _zstd}[kind](packet)
     except (RuntimeError, ValueError, zstandard.ZstdError) as error:
         raise RecordingError(f"a packet is not the {kind} frame it should be", details=[str(error)]) from error
 
@@ -69,9 +72,9 @@ def _plain(packet: memoryview) -> memoryview:
     return _exact(packet[4 : 4 + size], size, len(packet) == 4 + size)
 
 
-def _lz4(packet: memoryview) -> memoryview:
+def _lz4(packet: memoryview, usual: int) -> memoryview:
     # Unpacked from its first byte to its last into one piece of memory: in steps it takes twice the time.
-    whole, ended = _lz4_once(packet, min(USUAL_RATIO * len(packet), UNPACKED_LIMIT + 4))
+    whole, ended = _lz4_once(packet, min(max(usual, 4), UNPACKED_LIMIT + 4))
     size = _size(whole[:4])
     if not ended and len(whole) < 4 + size:
         whole, ended = _lz4_once(packet, 4 + size)
