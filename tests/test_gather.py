@@ -80,6 +80,16 @@ def test_tidy_events_that_begin_before_the_last_ones_end_are_mended():
     assert set(late["t"].tolist()) == {int(made["t"][-1])}
 
 
+def test_tidy_events_far_behind_the_last_ones_are_told():
+    order, made, step_us = Order(), scene(100), 10_000_001
+    later = made.copy()
+    later["t"] += made["t"][-1] - made["t"][0] + step_us
+    assert [len(part) for events in (made, later) for part in order.feed(events, tidy=True)] == [100, 100]
+    assert order.problems == {"future": 1}
+    (last,) = order.feed(later, tidy=True)
+    assert set(last["t"].tolist()) == {int(later["t"][-1])}
+
+
 def test_events_outside_of_the_size_are_seen_in_aedat4(tmp_path):
     made = scene(100, seed=4)
     made["t"] //= 100

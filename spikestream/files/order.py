@@ -48,20 +48,16 @@ class Order:
         """Yield the events (n,) EVENT as the policy leaves them; count those outside of ``size`` (width, height).
 
         ``tidy`` is what their decoder knows of them, see `Decoder`: only how they follow the last ones is looked at.
-
         Raises `RecordingError`, after the good ones, for a stamp outside of [-2^62, 2^62) µs, and for what ``fail``
         refuses.
         """
         if not len(events):
             return
+        if tidy and self._goes_on(events):
+            yield events
+            return
         before = self._now
-        skipped = len(events) - 1 if tidy and self._follow(events, before["top"]) else 0
-        looked_at = events[: len(events) - skipped]
-        legal, now = look(looked_at, size or ANY, LIMIT_US, FUTURE_US, self._state)
-        if skipped:
-            last = int(events["t"][-1])
-            legal = len(events)
-            self._state[:3] = now["seen"], now["last"], now["top"] = before["seen"] + legal, last, last
+        legal, now = look(events, size or ANY, LIMIT_US, FUTURE_US, self._state)
         self._now = now
         for problem in ("backward", "future", "outside"):
             self._note(problem, now[problem] - before[problem])
@@ -88,9 +84,15 @@ class Order:
         steps = f"{backward:,} backward time step{'s' if backward > 1 else ''}"
         return f"{steps} (largest -{show_us(-step)} at event {event:,}); time policy '{self.policy}' used"
 
-    def _follow(self, events: Array, top: int) -> bool:
-        """Return whether tidy events come behind all there were, and end within the limit."""
-        return bool(top <= events["t"][0] and events["t"][-1] < LIMIT_US)
+    def _goes_on(self, events: Array) -> bool:
+        """Return whether tidy events follow the last ones as they follow each other; if so, take note of them."""
+        now, first, last = self._now, int(events["t"][0]), int(events["t"][-1])
+        if not (now["seen"] and now["top"] <= first <= now["last"] + FUTURE_US and last < LIMIT_US):
+            return False
+        seen = now["seen"] + len(events)
+        self._now = now | {"seen": seen, "last": last, "top": last}
+        self._state[:3] = seen, last, last
+        return True
 
     def _up_to_a_step_back(self, events: Array, before: dict[str, int]) -> Iterator[Array]:
         t = np.ascontiguousarray(events["t"])
