@@ -54,6 +54,25 @@ def pattern(shape, lit, start, rng, span_us=20_000, spikes=8):
     return Spikes(start, start + span_us, t[order], axons[order].astype(np.int32))
 
 
+SINGLE = {"size": 1, "balance": 0.0, "gain": 0.35, "pool": 1, "stride": 1, "rest_ms": 0.0}
+"""A pixel is a patch, and each spike of it adds 0.7."""
+
+
+@pytest.mark.parametrize(("later_ms", "fires"), [(100, True), (200, True), (800, True), (1_000, False)])
+def test_what_was_heard_long_ago_is_still_decaying(later_ms, fires):
+    """0.7 (1 + exp(-later / 1 s)) is above 1 up to 847 ms, beyond the decays that are kept in a table."""
+    stage = layer((1, 1, 1), **SINGLE, maps=1, tau_ms=1_000.0)
+    t = np.array([0, later_ms * 1_000])
+    assert len(stage(Spikes(0, 2_000_000, t, np.zeros(2, np.int32)))) == fires
+
+
+def test_of_maps_that_match_alike_the_first_fires():
+    stage = layer((1, 1, 1), **SINGLE, maps=3)
+    stage.command(Setting(0, "learn.enabled", False))
+    t = np.repeat(np.arange(5) * 40_000, 2)
+    assert rows(stage(Spikes(0, 200_000, t, np.zeros(10, np.int32)))) == [(k * 40_000 + 999, 0) for k in range(5)]
+
+
 @pytest.mark.parametrize("start", [0, -7_300, 1_600_000_000_000_000])
 @pytest.mark.parametrize(("shape", "options"), CASES, ids=["shared", "local", "beyond the border"])
 def test_maps_equal_their_twin(shape, options, start):

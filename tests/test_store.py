@@ -27,6 +27,9 @@ def test_every_second_sample_is_of_the_latest(recent, expected):
     drawn = [store.draw()[1].ticks for _ in range(4_000)]
     late = sum(ticks > 40 for ticks in drawn) / len(drawn)
     assert late == pytest.approx(expected, abs=0.03)
+    if recent == 10:
+        each = [drawn.count(ticks) / len(drawn) for ticks in range(41, 51)]
+        assert each == pytest.approx([0.5 / 10 + 0.5 / 50] * 10, abs=0.02)
     if recent == 1:
         assert drawn.count(50) / len(drawn) == pytest.approx(0.5 + 0.5 / 50, abs=0.03)
 
@@ -36,3 +39,18 @@ def test_samples_stand_in_the_order_they_came():
     assert len(ticks) == 8
     assert ticks == sorted(ticks)
     assert max(ticks) > 8
+
+
+def test_what_makes_room_for_another_class_is_any_of_the_largest():
+    """Ten of 1..20 go, by chance and not by age: the mean of what stays, over seeds, is that of all."""
+    left = []
+    for seed in range(50):
+        store = Store(20, seed, 5)
+        for number in range(20):
+            store.offer(0, sample(number), number + 1)
+        for number in range(10):
+            store.offer(1, sample(number), number + 1)
+        state = store.state()
+        left.append(state["store_ticks"][state["store_class"] == 0])
+    assert {len(ticks) for ticks in left} == {10}
+    assert np.mean(left) == pytest.approx(10.5, abs=1)

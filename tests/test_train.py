@@ -246,6 +246,7 @@ def test_models_lists_folders_and_files_and_doubts_notes(model, tmp_path):
         (("train", "nowhere.aedat4"), 3, "nowhere.aedat4"),
         (("train", LOOKS, "--labels", LABELS, "--save", "/nowhere/m.npz"), 2, "no such folder"),
         (("train", LOOKS, "--labels", LABELS, "--seed", -1), 2, "seed"),
+        (("train", LOOKS, "--labels", LABELS, "--set", "learn.enabled=false"), 2, "train learns"),
         (("train", LOOKS, "--model", "lookz"), 6, "lookz"),
         (("eval", LOOKS, "--model", "looks"), 2, "no labels"),
         (("eval", "FEW", "--labels", "TRAIN", "--model", "looks"), 2, "held-out row"),

@@ -97,8 +97,11 @@ def in_epoch(uri: str, seed: int | None, epoch: int) -> str:
 
 
 def _sets(options: argparse.Namespace) -> list[str]:
-    """Return the settings that --rule and --seed stand for."""
+    """Return the settings that train itself, --rule and --seed stand for."""
     sets = ["learn.enabled=true"]
+    if "learn.enabled=false" in ["".join(one.split()).lower() for one in options.sets]:
+        text, remedy = "train learns: learn.enabled = false would go unheeded", "spikestream eval, or replay --no-learn"
+        raise ConfigError(text, key="learn.enabled", value=False, remedy=remedy)
     if options.rule is not None:
         if options.rule not in RULES:
             text, near = f"unknown rule '{options.rule}'", nearest(options.rule, RULES)

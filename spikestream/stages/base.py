@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -13,6 +14,8 @@ from spikestream.errors import ModelError
 
 State: TypeAlias = dict[str, Array]
 """Everything a stage remembers, as arrays by name; counters are arrays of no dimension."""
+MACHINE_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+"""All the memory there is."""
 
 
 @dataclass(slots=True)
@@ -72,6 +75,15 @@ class Learner(Protocol):
         The commands of a gap come before the `skip` over it, so ``t`` may lie ahead.
         """
         ...
+
+
+def affords(count: int) -> None:
+    """Raise `MemoryError` where so many bytes are more than this machine has.
+
+    Linux grants them all the same, and ends a process, not always this one, when they are used.
+    """
+    if count > MACHINE_BYTES:
+        raise MemoryError(f"{count:,} bytes of {MACHINE_BYTES:,}")
 
 
 def take_over(own: State, saved: Mapping[str, Array], growing: tuple[str, ...] = ()) -> State:

@@ -18,7 +18,7 @@ from spikestream.batch import Array, Batch, Decision, Label, Setting, Spikes, Wi
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.stages.base import State
 from spikestream.stages.classify.circuit import circuit_of, readout_learned, readout_of
-from spikestream.stages.classify.engine import LEARNED, Engine
+from spikestream.stages.classify.engine import LEARNED, Engine, room_of
 from spikestream.stages.classify.open import Notes
 from spikestream.stages.classify.options import MOST_CLASSES, MOST_REPLAYS, NEW, RATES, check_setting, check_wholes
 from spikestream.stages.classify.samples import Sample
@@ -27,6 +27,7 @@ from spikestream.stages.classify.store import Store
 from spikestream.stages.windows import ENABLED, Windowed, asked
 
 if TYPE_CHECKING:
+    from spikestream.batch import Command
     from spikestream.model.circuit import Circuit
 
 NO_TICK = -(2**62)
@@ -83,9 +84,8 @@ class Classifier(Windowed):
         **options: Any,
     ) -> None:
         super().__init__(windows, window_us)
-        names = () if isinstance(classes, int | np.integer) else tuple(classes)
-        room = len(names) if isinstance(classes, Sequence) else int(classes)
-        check_wholes(axons=axons, classes=room, tick_us=tick_us, window_us=window_us, kept=kept, anytime_us=anytime_us)
+        room, names = room_of(classes)
+        check_wholes(axons=axons, tick_us=tick_us, window_us=window_us, kept=kept, anytime_us=anytime_us)
         check_wholes(store=store, recent=recent, replays=replays, most_spikes=most_spikes)
         if rule not in RULES:
             raise ConfigError(f"unknown rule '{rule}'", key="rule", value=rule, allowed=", ".join(RULES))
@@ -96,12 +96,9 @@ class Classifier(Windowed):
         self.spikes = 0  # of hidden neurons
         self._engine = Engine(self.axons, room, {**options, "hidden": hidden, "seed": seed}, self.tick_us)
         self._store = Store(int(store), int(seed), self.axons, int(recent))
-        self._options = {
-            "evidence_min": float(evidence_min),
-            "confidence_min": float(confidence_min),
-            "replays": int(replays),
-        }
-        self.check(*(Setting(0, f"classifier.{key}", value) for key, value in self._options.items()))
+        given = {"evidence_min": evidence_min, "confidence_min": confidence_min, "replays": replays}
+        self.check(*(Setting(0, f"classifier.{key}", value) for key, value in given.items()))
+        self._options = {key: int(value) if key == "replays" else float(value) for key, value in given.items()}
         self._labels: list[str] = []
         self._seen: list[int] = []  # samples learned of each
         self._notes = Notes(self.axons, (self._engine.most_ticks, self.most_spikes))
@@ -151,6 +148,12 @@ class Classifier(Windowed):
         """Raise `ConfigError` unless these settings, each of `settings`, can take their values."""
         for setting in settings:
             check_setting(setting)
+
+    def command(self, command: Command) -> None:
+        """Take a label, a mark or a setting; raises `ConfigError` for a setting of the classifier that cannot be."""
+        if isinstance(command, Setting):
+            self.check(command)
+        super().command(command)
 
     def circuit(self) -> Circuit:
         """Return the hidden neurons as they are now as a circuit (docs/compile.md); raises `ModelError`."""
@@ -285,11 +288,7 @@ class Classifier(Windowed):
         decision = self._decide(window.start, window.stop)
         if not self._begun:
             self._notes.begin(None)
-        self._past = (
-            [*self._past[-self.kept + 1 :], (window, self._notes.sample())]
-            if self.kept > 1
-            else [(window, self._notes.sample())]
-        )
+        self._past = [*self._past, (window, self._notes.sample())][-self.kept :]
         self._first, self._begun = NO_TICK, False
         self._notes.begin(None)
         if self.reset:

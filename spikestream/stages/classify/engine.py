@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from spikestream.batch import Array
+from spikestream.batch import Array, is_label
 from spikestream.errors import ConfigError
-from spikestream.kernels.eprop import Memory, Scratch, Weights, design, init, rest, run, scratch, weigh
+from spikestream.kernels.eprop import Memory, Params, Scratch, Weights, design, init, rest, run, scratch, weigh
 from spikestream.kernels.eprop_learning import learn
-from spikestream.stages.base import State
-from spikestream.stages.classify.options import params_of
+from spikestream.stages.base import State, affords
+from spikestream.stages.classify.options import MOST_CLASSES, check_wholes, params_of
 from spikestream.stages.classify.samples import Sample
 
 MOST_UPDATES = 256
@@ -31,6 +32,7 @@ class Engine:
         self.params = params_of(options)
         self.axons, self.tick_us, self.live = axons, tick_us, 0
         try:
+            affords(bytes_of(axons, places, self.params))
             self.weights = init(axons, places, self.params, tick_us)
             self.memory = rest(self.weights)
         except (MemoryError, ValueError) as error:  # numpy: more than it can count
@@ -144,6 +146,27 @@ class Engine:
         self._s = np.zeros(self.places, np.float32)
         self.evidence = np.zeros(self.places + 1, np.float32)
         self._scratch = scratch(self.weights, 8 * self.coeffs.update, self.coeffs)  # of longer windows when they come
+
+
+def room_of(classes: Any) -> tuple[int, tuple[str, ...]]:
+    """Return for how many classes there is room, and their names where no other is learned; raises `ConfigError`."""
+    if isinstance(classes, int | np.integer):
+        check_wholes(classes=classes)
+        return int(classes), ()
+    names = tuple(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else ()
+    labels = all(isinstance(name, str) and is_label(name) for name in names)
+    if not 1 <= len(set(names)) == len(names) <= MOST_CLASSES or not labels:
+        allowed = f"a whole number from 1 to {MOST_CLASSES:,}, or so many names, no two the same"
+        raise ConfigError(f"classes = {classes!r} is out of range", key="classes", value=classes, allowed=allowed)
+    return len(names), names
+
+
+def bytes_of(axons: int, places: int, params: Params) -> int:
+    """Return how many bytes the weights and the two moments of each take."""
+    layers = params.layers
+    inward = axons * sum(layers[:1]) + sum(below * above for below, above in pairwise(layers))
+    beside = sum(size * size for size in layers) if params.recurrent > 0 else 0
+    return 12 * (inward + beside + len(params.tau_out_ms) * (sum(layers) or axons) * places)
 
 
 def grown(weights: Weights, places: int, seed: int) -> Weights:

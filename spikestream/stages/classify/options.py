@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ FEEDBACK = ("symmetric", "random")
 RESETS = ("subtract", "value")
 RATES = ("rate", "rate_end", "rate_out")
 """Options of the kernel that may change while it runs."""
+CHANGES = (*RATES, "evidence_min", "confidence_min", "replays")
+"""All that may."""
 SHARES = ("rate", "rate_end", "confidence_min")
 WHOLES = {
     "axons": (1, 2**31),
@@ -41,12 +44,16 @@ WHOLES = {
 
 
 def check_setting(setting: Setting) -> None:
-    """Raise `ConfigError` unless a setting of the classifier can have its value."""
-    name = setting.key.partition(".")[2]
+    """Raise `ConfigError` unless a setting, if it is one of the classifier, may change and can have its value."""
+    section, _, name = setting.key.partition(".")
+    if section != "classifier":
+        return
+    if name not in CHANGES:
+        text, known = f"'{setting.key}' cannot be changed while running", [f"classifier.{key}" for key in CHANGES]
+        raise ConfigError(text, key=setting.key, allowed=", ".join(known), nearest=nearest(setting.key, known))
     most = 1 if name in SHARES else WHOLES[name][1] if name in WHOLES else MOST
-    number = float(setting.value)
-    fits = 0 <= number <= most and (name not in WHOLES or number.is_integer())
-    if setting.key.startswith("classifier.") and not fits:
+    number = float(setting.value) if isinstance(setting.value, int | float | np.number) else math.nan
+    if not 0 <= number <= most or (name in WHOLES and not number.is_integer()):
         text, allowed = f"{setting.key} = {setting.value} is out of range", f"0 to {most:,}"
         raise ConfigError(text, key=setting.key, value=setting.value, allowed=allowed)
 

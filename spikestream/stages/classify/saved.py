@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NO_TICK = -(2**62)
 LATEST = 2**62
 """No stamp, µs, and no tick lies beyond."""
+ROUNDING = 1e-6
+"""A decay in float32 is not further from what it stands for."""
 FIXED = ("now", "learning", "next", "open", "open_facts", "settings", "store_drawn", "evidence", *Weights._fields)
 """Arrays whose shape is always the same, or follows from the number of classes there is room for."""
 
@@ -112,6 +114,7 @@ def _absurd(c: Classifier, taken: State) -> str:
         or _absurd_numbers(taken)
         or _absurd_times(c, taken)
         or _absurd_settings(c, taken)
+        or _absurd_neurons(c, taken)
         or absurd("past", taken, c.axons, (c.kept, *most))
         or c._store.absurd(taken, len(taken["labels"]), most)
         or c._notes.absurd(taken)
@@ -139,6 +142,17 @@ def _absurd_numbers(taken: State) -> str:
         return "neurons that cannot be"
     squares = any(np.any(taken[f"{name}_square"] < 0) for name in ("w", "r", "v", "b"))
     return "a square below 0" if squares else ""
+
+
+def _absurd_neurons(c: Classifier, taken: State) -> str:
+    # What a neuron drew is saved as what it does in a tick: an option that says otherwise would go unheeded.
+    params, decay = c._engine.params, taken["decay_m"]
+    low, high = (np.exp(-c.tick_us / 1000 / tau_ms) for tau_ms in params.tau_m_ms)
+    if np.any((decay < low - ROUNDING) | (decay > high + ROUNDING)):
+        return "time constants that are not within tau_m_ms, or are of another tick_us"
+    if np.any(np.sort(taken["beta"]) != np.sort(c._engine.weights.beta)):
+        return "thresholds that adapt otherwise, by beta and adaptive"
+    return ""
 
 
 def _absurd_times(c: Classifier, taken: State) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from spikestream.batch import Array, Batch, Command, Label, Setting, Spikes, Window, concat, first_at, no_spikes
 from spikestream.errors import ConfigError, ModelError, SpikestreamError, nearest
-from spikestream.stages.base import Account, State, take_over
+from spikestream.stages.base import Account, State, affords, take_over
 from spikestream.stages.network.agenda import ENABLED, RESET, Agenda
 from spikestream.stages.network.base import MOST, Engine, Value
 from spikestream.stages.network.choice import engine_of
@@ -68,6 +68,7 @@ class Network:
         self.rule = rule
         given, shape = {**options, "seed": seed}, (int(axons), int(neurons))
         try:
+            affords(shape[0] * shape[1] * np.dtype(np.float32).itemsize)
             engine = engine_of(shape, (neuron, rule), given, int(tick_us), dtype, init_weights)
         except MemoryError as error:
             text = f"{neurons:,} neurons on {axons:,} axons do not fit the memory of this machine"
