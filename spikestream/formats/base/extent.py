@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from spikestream.batch import Array
+
 
 class Extent:
     """The size of a sensor that a recording does not store: the smallest usual one that holds the events so far.
@@ -14,6 +16,11 @@ class Extent:
         self.size = size or sizes[0]
         self.limits = size or sizes[-1]
         self._sizes = sizes
+        self._known = size is not None
+
+    def fit(self, events: Array) -> str:
+        """Make room for events (n > 0,) EVENT; return a warning where that takes another size, else ""."""
+        return "" if self._known else self.grow(int(events["x"].max()), int(events["y"].max()))
 
     def grow(self, max_x: int, max_y: int) -> str:
         """Make room for events up to there; return a warning where that takes another size, else ""."""

@@ -41,7 +41,7 @@ class Decoder:
         self._header = Header()
         self._kind = b""
         self._asked = size
-        self._extent: Extent | None = None
+        self._extent = Extent(SIZES, size)
         self._layout = LAYOUTS[2]
         self._state = np.zeros(5, np.int64)
         self._records = Records(BYTES)
@@ -73,10 +73,8 @@ class Decoder:
         if version not in ("1", "2"):
             self.warnings.append(f"the header says version {version[:20]}; read as version 2")
         self._layout = LAYOUTS[1 if version == "1" else 2]
-        self.size = self._asked or self._header.size()
-        if self.size is None:
-            self._extent = Extent(SIZES)
-            self.size = self._extent.size
+        self._extent = Extent(SIZES, self._asked or self._header.size())
+        self.size = self._extent.size
 
     def _check_kind(self) -> None:
         kind, size = self._kind
@@ -95,13 +93,11 @@ class Decoder:
         from spikestream.kernels.dat import decode
         from spikestream.kernels.packed import PACKED
 
-        limits = self._extent.limits if self._extent else self.size
-        assert limits is not None
         for part in self._records.feed(data):
             records = np.frombuffer(part, RECORD)
             records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
             out = self.empty(len(records))
-            events = out[: decode(records, (*limits, *self._layout), self._state, out.view(PACKED))]
+            events = out[: decode(records, (*self._extent.limits, *self._layout), self._state, out.view(PACKED))]
             *_, untidy, outside = self._state.tolist()
             self.tidy, self.skipped = not untidy, {"outside": outside} if outside else {}
             if len(events):
@@ -109,7 +105,7 @@ class Decoder:
                 yield events
 
     def _grow(self, events: Array) -> None:
-        if self._extent and (warning := self._extent.grow(int(events["x"].max()), int(events["y"].max()))):
+        if warning := self._extent.fit(events):
             self.size = self._extent.size
             self.warnings.append(warning)
 

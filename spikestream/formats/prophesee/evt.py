@@ -39,7 +39,7 @@ class _Decoder:
         self.warnings: list[str] = []
         self._header = Header()
         self._asked = size
-        self._extent: Extent | None = None
+        self._extent = Extent(SIZES, size)
         self._state = self._begin()
         self._words = Records(self.record.itemsize, "word")
         self._fed = 0
@@ -71,18 +71,14 @@ class _Decoder:
         if said and said != self.encoding:
             self.warnings.append(f"the header says {said}; read as {self.encoding} all the same, as format= says")
         self.sensor = self._header.values.get("sensor_name") or self._header.values.get("plugin_name", "")
-        self.size = self._asked or self._header.size()
-        if self.size is None:
-            self._extent = Extent(SIZES)
-            self.size = self._extent.size
+        self._extent = Extent(SIZES, self._asked or self._header.size())
+        self.size = self._extent.size
 
     def _events(self, data: memoryview) -> Iterator[Array]:
-        limits = self._extent.limits if self._extent else self.size
-        assert limits is not None
         for part in self._words.feed(data):
             records = np.frombuffer(part, self.record)
             records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-            for events in self._decode(records, limits):
+            for events in self._decode(records, self._extent.limits):
                 counts = zip(_COUNTED, self._state[-len(_COUNTED) :].tolist(), strict=True)
                 self.skipped = {kind: count for kind, count in counts if count}
                 if len(events):
@@ -94,7 +90,7 @@ class _Decoder:
         return events
 
     def _grow(self, events: Array) -> None:
-        if self._extent and (warning := self._extent.grow(int(events["x"].max()), int(events["y"].max()))):
+        if warning := self._extent.fit(events):
             self.size = self._extent.size
             self.warnings.append(warning)
 
