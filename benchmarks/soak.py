@@ -105,7 +105,8 @@ class Soak:
             # Asked for last: the connection it takes is open at the other end for a moment longer.
             looks.append((memory, threads, int(daemon.metrics()["spikestream_tasks"]), descriptors))
         taken, threads_seen, tasks, descriptors_seen = zip(*looks, strict=True)
-        return Look(median(taken), min(threads_seen), max(tasks), min(descriptors_seen))
+        memory, of_its_own = (median(bytes_) for bytes_ in zip(*taken, strict=True))
+        return Look(memory, of_its_own, min(threads_seen), max(tasks), min(descriptors_seen))
 
     def _check(self, metrics: dict[str, float], victim: str, before: float) -> None:
         """Say what the daemon's own figures show that must not be."""

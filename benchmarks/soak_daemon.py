@@ -147,10 +147,11 @@ class Daemon:
         lines = [line.rpartition(" ") for line in self.get("/metrics").decode().splitlines() if line[0] != "#"]
         return {name: float(value) for name, _, value in lines}
 
-    def memory(self) -> int:
-        """Return its resident memory as the kernel tells it, bytes."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * resource.getpagesize()
+    def memory(self) -> tuple[int, int]:
+        """Return its resident memory as the kernel tells it, bytes: all of it, and what is not of files."""
+        resident, of_files = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1:3]
+        page = resource.getpagesize()
+        return int(resident) * page, (int(resident) - int(of_files)) * page
 
     def threads(self) -> int:
         """Return how many threads it has."""

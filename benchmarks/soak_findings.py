@@ -33,6 +33,8 @@ class Look:
     """What a cycle's quiet seconds showed."""
 
     memory: float
+    own_memory: float
+    """Of it what is not of files: code that is mapped comes when it is run, and goes as the kernel likes."""
     threads: int
     tasks: int
     descriptors: int
@@ -72,9 +74,13 @@ def judge(findings: Findings) -> dict[str, Any]:
         more[name] = seen[-1] - seen[0]
         if more[name] > alone or max(seen) - seen[0] > among:
             findings.add(f"{name} grow: {seen}, the first and the last without subscribers")
-    memory = [round(look.memory / 1e6, 1) for look in crowded]
-    told = [memory[at * (len(memory) - 1) // max(1, TOLD - 1)] for at in range(TOLD)]
-    return {"memory_mb": told, "memory_grown_to": round(grown_to, 4), "more": more}
+    told = [crowded[at * (len(crowded) - 1) // max(1, TOLD - 1)] for at in range(TOLD)]
+    return {
+        "memory_mb": [round(look.memory / 1e6, 1) for look in told],
+        "of_its_own_mb": [round(look.own_memory / 1e6, 1) for look in told],
+        "memory_grown_to": round(grown_to, 4),
+        "more": more,
+    }
 
 
 def look_at_disk(folder: Path, topics: Mapping[str, Topic], findings: Findings) -> None:
