@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Decoder
+from spikestream.formats.base import Decoder, ended
 
 FORGED = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 """Values that length, count and offset fields are forged to; as signed fields some of them are negative."""
@@ -38,7 +38,7 @@ def drain(make_decoder: Callable[[], Decoder], data: bytes, rng: Random) -> int:
         for piece in pieces(data, rng):
             for part in decoder.feed(piece):
                 events += len(part)
-        decoder.finish()
+        events += sum(len(part) for part in ended(decoder))
     except RecordingError:
         pass
     return events

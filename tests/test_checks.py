@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -45,13 +46,15 @@ def in_batches(whole: Any, length_us: int) -> list[Batch]:
     return [*pieces, whole]
 
 
-READING: dict[str, dict[str, Any]] = {"nas": {"sensor": "stereo16:jaer"}}
+READING: dict[str, dict[str, Any]] = {"nas": {"sensor": "stereo16:jaer"}, "aedat1": {"sensor": "dvs128"}}
 """What a decoder needs to be told; of the others' recordings, only a sensor does: their size."""
 
 
 def encoded(name: str) -> bytes:
-    if name == "nas":  # these two are only read
+    if name == "nas":  # these three are only read
         return sound(500)
+    if name == "aedat1":
+        return b"#!AER-DAT1.0\r\n" + b"".join(struct.pack(">HI", 37 * k % 2**15, 200 * k) for k in range(500))
     if name == "evt21":
         words = [8 << 60, *(k % 2 << 60 | (k // 8) << 54 | 3 << 43 | 5 << 32 | 0b1001 for k in range(500))]
         return b"% evt 2.1\n% geometry 16x12\n% end\n" + np.array(words, "<u8").tobytes()

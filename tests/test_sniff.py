@@ -52,6 +52,10 @@ def wav() -> bytes:
         (b"% system_ID 48\n", "a", "evt3"),
         (b"Event Stream\x02\0\0\x01", "a.bin", "es"),
         (b"% system_ID 21\n", "a", "evt2"),
+        (b"#!AER-DAT1.0\r\n", "a.aedat", "aedat1"),
+        (b"# jAER, long ago\r\n\x07\x0a\x11\xe1\xa3\x00", "a.dat", "aedat1"),
+        (b"x, y, t, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", "csv"),
+        (b"0.003811000 96 133 0\n", "events", "csv"),
         (b"% Data file containing Event2d events.\n% Version 2\n", "a.dat", "dat"),
     ],
 )
@@ -59,7 +63,7 @@ def test_content_decides_and_the_suffix_only_where_it_cannot(head, name, format)
     assert sniff(head, name) == format
 
 
-@pytest.mark.parametrize("format", ["aedat2", "aedat3", "aedat4", "dat", "es", "evt2", "evt3"])
+@pytest.mark.parametrize("format", ["aedat2", "aedat3", "aedat4", "csv", "dat", "es", "evt2", "evt3"])
 def test_what_a_format_writes_it_is_taken_for(format):
     encoder = load("formats", format).encoder(size=(128, 128))
     written = encoder.feed(np.zeros(3, EVENT)) + encoder.finish()
@@ -69,9 +73,7 @@ def test_what_a_format_writes_it_is_taken_for(format):
 @pytest.mark.parametrize(
     ("head", "name", "what"),
     [
-        (b"#!AER-DAT1.0\r\n", "a.aedat", r"AEDAT 1\.0"),
         (b"#!AER-DAT5.7\r\n", "a.aedat", r"AEDAT 5\.7"),
-        (b"# jAER, long ago\r\n", "a.dat", r"AEDAT 1\.0"),
         (b"% something else\n", "a", "a recording of Prophesee's"),
         (b"% evt 4.0\n", "a.raw", "a recording of Prophesee's"),
         (b"\x89HDF\r\n\x1a\n\0\0", "a.h5", "HDF5"),
@@ -122,10 +124,12 @@ def test_a_web_page_saved_by_mistake(head):
         (
             b"\x07\x0f\x80\x02\x8e",
             "a.aedat",
-            "spikestream info a.aedat --format nas --sensor stereo64:jaer\n  or AEDAT 1.0",
+            "spikestream info a.aedat --format nas --sensor stereo64:jaer\n"
+            "  or AEDAT 1.0 of a DVS128: spikestream info a.aedat --format aedat1 --sensor dvs128\n",
         ),
         (b"\x07\x0f\x80\x02\x8e", "a.aedat4", "07 0f 80 02 8e"),
-        (b"x, y, t, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, t, p"'),
+        (b"x, y, z, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, z, p"'),
+        (b"start_us,stop_us,label\n0,9,a\n", "a.csv", "spikestream info a.csv --format csv --option order=txyp"),
         (b"\xff" * 4096, "a.raw", "ff ff"),
     ],
 )
@@ -134,7 +138,7 @@ def test_an_unknown_file_shows_its_first_bytes_and_what_is_known(head, name, sho
         sniff(head, name)
     assert shown in str(error.value)
     assert "N-MNIST" in str(error.value)
-    assert "try: --format aedat2|aedat3|aedat4|bin|dat|es|evt2|evt21|evt3|nas" in str(error.value)
+    assert "try: --format aedat1|aedat2|aedat3|aedat4|bin|csv|dat|es|evt2|evt21|evt3|nas" in str(error.value)
 
 
 def test_nothing_a_file_may_start_with_breaks_it():

@@ -138,7 +138,8 @@ def _of_events(found: RecordingInfo) -> list[str]:
         lines.append(f"  time        {found.first_t:,} .. {found.last_t:,} µs")
     if found.on_share is not None:
         lines.append(f"  polarity    {found.on_share:.1%} ON")
-    return lines + [f"  skipped     {count:,} {kind}" for kind, count in found.skipped.items() if count]
+    lines += [f"  skipped     {count:,} {kind}" for kind, count in found.skipped.items() if count]
+    return lines + [f"  note        {note}" for note in found.notes]
 
 
 def _of_sound(found: SoundInfo) -> list[str]:

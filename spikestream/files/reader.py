@@ -13,7 +13,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.options import check_options
 from spikestream.files.order import Order
-from spikestream.formats.base import Format
+from spikestream.formats.base import Format, ended
 from spikestream.formats.sniff import sniff
 from spikestream.registry import load
 
@@ -99,6 +99,11 @@ class Reader:
         late = self._order.warning()
         return [*self.decoder.warnings, *([late] if late else [])]
 
+    @property
+    def notes(self) -> list[str]:
+        """Return what was taken for granted in reading, one line each: nothing is wrong."""
+        return list(getattr(self.decoder, "notes", ()))
+
     def peek(self) -> None:
         """Decode up to the first events, which still come out first, so that size and sensor are known."""
         first = next(self._arrays, None)
@@ -144,17 +149,20 @@ class Reader:
     def _decoded(self) -> Iterator[Array]:
         try:
             while self._filled:
-                for events in self.decoder.feed(self._chunk[: self._filled]):
-                    self.events += len(events)
-                    yield from self._order.feed(events, self.size, tidy=getattr(self.decoder, "tidy", False))
+                yield from self._ordered(self.decoder.feed(self._chunk[: self._filled]))
                 self.consumed += self._filled
                 self._filled = self._read()
-            self.decoder.finish()
+            yield from self._ordered(ended(self.decoder))
         except RecordingError as error:
             self._name(error)
             raise
         finally:
             self.close()
+
+    def _ordered(self, arrays: Iterator[Array]) -> Iterator[Array]:
+        for events in arrays:
+            self.events += len(events)
+            yield from self._order.feed(events, self.size, tidy=getattr(self.decoder, "tidy", False))
 
     def _read(self, at_least: int = 1) -> int:
         """Fill the chunk's start and return by how many bytes; less than ``at_least`` only at the end of the file."""
