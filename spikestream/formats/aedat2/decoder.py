@@ -13,10 +13,6 @@ from spikestream.formats.aedat2.header import V1, V2, Header
 from spikestream.formats.base import Empty, fresh
 from spikestream.formats.base.records import Records
 
-RECORD = np.dtype([("word", "<u4"), ("stamp", "<u4")])  # big-endian in the file: the kernel swaps
-SHORT = np.dtype([("low", "<u2"), ("stamp", "<u4")])
-WIDE = np.dtype([("high", "<u2"), *((name, SHORT[name]) for name in ("low", "stamp"))])
-"""A record of 6 bytes, and the one of 8 that it becomes."""
 GUESS = 256
 
 
@@ -61,7 +57,7 @@ class Decoder:
     def _use(self, sensor: str) -> None:
         layout = camera(sensor, self._polarity)
         self.sensor, self.size = of_chip(sensor), self.size or layout.size
-        self._code = layout.code(self.size)
+        self._code = (8 * (4 - self.version.address), *layout.code(self.size))
         self.notes = [OTHERWISE[self._polarity]] if self.sensor == "dvs128" else []
 
     def feed(self, data: memoryview) -> Iterator[Array]:
@@ -106,7 +102,7 @@ class Decoder:
         from spikestream.kernels.aedat2 import STATE, decode
 
         for part in self._records.feed(data):
-            records = self._stored(part)
+            records = np.frombuffer(part, self.version.record)
             records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
             out = self.empty(len(records))
             n = decode(records, self._code, self._turn, self._state, out)
@@ -115,12 +111,8 @@ class Decoder:
             if n:
                 yield out[:n]
 
-    def _stored(self, part: memoryview) -> Array:
-        """Return whole records as the kernel takes them."""
-        return np.frombuffer(part, RECORD)
-
     def _fitting(self) -> str:
-        whole = len(self._records.rest) // RECORD.itemsize * RECORD.itemsize
+        whole = len(self._records.rest) // self.version.width * self.version.width
         words = np.frombuffer(self._records.rest[:whole], ">u4")[::2].astype(np.int64)
         return next((name for name, layout in CAMERAS.items() if layout.fits(words)), "")
 
@@ -177,9 +169,3 @@ class EarlyDecoder(Decoder):
                 remedy="--sensor dvs128, if it is one; sound of a NAS: --format nas --sensor stereo64:jaer",
             )
         super()._take_header()
-
-    def _stored(self, part: memoryview) -> Array:
-        short = np.frombuffer(part, SHORT)
-        wide = np.zeros(len(short), WIDE)
-        wide["low"], wide["stamp"] = short["low"], short["stamp"]
-        return wide.view(RECORD)

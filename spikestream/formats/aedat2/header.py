@@ -28,6 +28,11 @@ class Version(NamedTuple):
         return self.address + 4
 
     @property
+    def record(self) -> np.dtype[np.void]:
+        """Return a record as the kernel takes it, which swaps the bytes."""
+        return np.dtype([("word", f"<u{self.address}"), ("stamp", "<u4")])
+
+    @property
     def lookahead(self) -> int:
         """Return the bytes of the four records that a doubtful line is read as."""
         return 4 * self.width

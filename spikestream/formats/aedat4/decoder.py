@@ -11,9 +11,9 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header
-from spikestream.formats.aedat4.inlet import Inlet
 from spikestream.formats.aedat4.packing import USUAL_RATIO, unpack
 from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base.inlet import Inlet
 
 PACKET_LIMIT = 64 << 20
 PIECE = 1 << 18
