@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 from plainformat import at, plain, save
@@ -100,3 +103,19 @@ def test_events_outside_of_the_size_are_seen_in_aedat4(tmp_path):
         with Reader(tmp_path / "a.aedat4", size=size) as reader:
             assert len(gathered(reader)) == 100
         assert reader.problems.get("outside", 0) == outside
+
+
+def test_what_was_read_is_gone_with_its_last_name_and_waits_for_no_collector(tmp_path):
+    path = tmp_path / "a.dat"
+    ss.write(path, ss.Events(0, 400_000, scene(400_000), (640, 480)), format="dat")
+    ss.read(path)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        sizes = [ss.read(path).data.nbytes for _ in range(3)]
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert left < sizes[0]
