@@ -1,7 +1,7 @@
 """ST-MNIST (.mat): what a skin of 10x10 taxels felt, as the array ``spiketrain`` of a MATLAB 5 file.
 
-The array has 101 rows and a column for each moment: 100 taxels with 1 (more pressure, ON), -1 (less) or 0, then the time
-in seconds. Taxel a lies at x = a mod 10, y = a div 10. Time is rounded to µs. MATLAB stores by columns, so that moments
+The array has 101 rows and a column for each moment: 100 taxels with 1 (ON: more pressure), -1 or 0, then the time in
+seconds. Taxel a lies at x = a mod 10, y = a div 10. Time is rounded to µs. MATLAB stores by columns, so that moments
 come one after the other. Sources: MathWorks' description of the MAT-file format; See et al. 2020, arXiv:2005.04319.
 """
 
@@ -202,7 +202,8 @@ class _Matrix:
 
     def _parse(self) -> None:
         """Read what the matrix is, where enough of it is there."""
-        at, parts = 8, []
+        at = 8
+        parts: list[bytes] = []
         while len(parts) < 3:
             part = self._element(at)
             if part is None:
