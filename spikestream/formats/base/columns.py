@@ -113,16 +113,20 @@ class Columns:
         if good:
             out = empty(good)
             out["t"], out["x"], out["y"], out["p"] = t[:good], x[:good], y[:good], p[:good] > 0
-            if warning := self._extent.fit(out):
-                self.warnings.append(warning)
-            self.done += good
-            yield out
+            yield from self.ready(out)
         if good < len(t):
             raise RecordingError(
                 f"row {self.done:,} is no event",
                 expected="-2^62 <= t < 2^62 µs, whole x and y of 0 to 65,535",
                 found=f"t {t[good]}, x {x[good]}, y {y[good]}",
             )
+
+    def ready(self, events: Array) -> Iterator[Array]:
+        """Yield events (n > 0,) EVENT as they are, and make room for them in the size."""
+        if warning := self._extent.fit(events):
+            self.warnings.append(warning)
+        self.done += len(events)
+        yield events
 
     def _time(self, t: Array, base_us: int) -> Array:
         """Return stamps in µs, as whole numbers where they fit into such."""

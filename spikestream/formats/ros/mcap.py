@@ -83,7 +83,8 @@ class Decoder(Recording):
             for one in self.chunk(parts.take(parts.number(8)), packing, head):
                 yield from self._record(one) if one.kind in (SCHEMA, CHANNEL, MESSAGE) else ()
         elif record.kind == SCHEMA:
-            self._schemas[parts.number(2)] = parts.text()
+            schema = parts.number(2)
+            self._schemas[schema] = parts.text()
         elif record.kind == CHANNEL:
             number, schema, topic, encoding = parts.number(2), parts.number(2), parts.text(), parts.text()
             self.topics.add(number, topic, self._schemas.get(schema, ""), encoding)
