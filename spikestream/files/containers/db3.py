@@ -46,6 +46,7 @@ class Container:
         self._spent = 0
         self._file = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         try:
+            self._file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST)
             self._file.execute("PRAGMA trusted_schema = OFF")
             self._file.set_progress_handler(self._too_long, STEPS)
             self._numbers = self._add_topics()
@@ -65,7 +66,7 @@ class Container:
                 for row in rows:
                     self._spent = 0
                     yield row
-        except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
+        except (sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError) as error:
             raise RecordingError("the bag is damaged, or no bag of ROS 2", details=[str(error)]) from error
 
     def _add_topics(self) -> list[int]:
@@ -90,10 +91,10 @@ class Container:
         """Yield arrays (n,) EVENT; raises `RecordingError` where the file is damaged."""
         last = max((row[0] or 0 for row in self._rows("SELECT max(id) FROM messages")), default=0)
         of_topic = " OR ".join(["topic_id = ?"] * len(self._numbers))
-        query = f"SELECT id, topic_id, length(data), data FROM messages WHERE {of_topic} ORDER BY id"
-        for at, number, length, data in self._rows(query, *self._numbers):
-            if not isinstance(data, bytes) or length > MOST:
-                raise RecordingError("a message is damaged", expected=f"at most {MOST:,} bytes")
+        query = f"SELECT id, topic_id, data FROM messages WHERE {of_topic} ORDER BY id"
+        for at, number, data in self._rows(query, *self._numbers):
+            if not isinstance(data, bytes):
+                raise RecordingError("a message is damaged", expected="bytes", found=type(data).__name__)
             for events in self._topics.events(number, memoryview(data), self.empty):
                 self._tell()
                 yield events
