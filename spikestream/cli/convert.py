@@ -37,7 +37,11 @@ def parser() -> argparse.ArgumentParser:
     add("--as", dest="as_", metavar="FORMAT", help="format of OUT, where its suffix does not tell")
     add("--sensor", metavar="LAYOUT", help="address layout: of AEDAT 2.0 as davis240, of a NAS as stereo64:jaer")
     add("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
-    add("--time", metavar="POLICY", help="what becomes of a stamp that steps back: clamp (default), drop, fail, keep")
+    add(
+        "--time",
+        metavar="POLICY",
+        help="what becomes of a stamp that steps back: clamp (default), sort, drop, fail, keep",
+    )
     add_quiet(made)
     return made
 

@@ -150,8 +150,10 @@ class Reader:
                 self.consumed += self._filled
                 self._filled = self._read()
             self.decoder.finish()
+            yield from self._order.finish()
         except RecordingError as error:
             self._name(error)
+            yield from self._order.finish()
             raise
         finally:
             self.close()

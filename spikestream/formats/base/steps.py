@@ -25,3 +25,10 @@ def look(
 def named(state: Array) -> dict[str, int]:
     """Return what a state holds, by name."""
     return dict(zip(STATE, state.tolist(), strict=True))
+
+
+def settle(events: Array, seen: int, top: int, window_us: int, block: int, tops: Array) -> int:
+    """Raise stamps of ``events`` (n,) EVENT to a window's edge; return how many, see `spikestream.kernels.order`."""
+    from spikestream.kernels.order import settle
+
+    return int(settle(events, seen, top, window_us, block, tops))
