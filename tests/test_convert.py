@@ -186,7 +186,7 @@ def test_a_part_of_a_recording_is_half_open(tmp_path):
         (["--from", "1s", "--time", "keep"], [1_000_070, 2_000_070]),
         (["--from", "3s"], []),
     ):
-        called("convert", tmp_path / "a.aedat4", tmp_path / "x.aedat4", *selection)
+        called("convert", tmp_path / "a.aedat4", tmp_path / "x.aedat4", "-f", *selection)
         assert ss.read(tmp_path / "x.aedat4").data["t"].tolist() == expected
 
 

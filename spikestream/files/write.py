@@ -33,7 +33,7 @@ def write(
     it cannot be written or the format cannot hold the events, and `ConfigError` where no format fits.
     """
     path = Path(path)
-    new_encoder = _encoder(path, format)
+    new_encoder = _encoder(format or _format(path).name)
     batches = iter((events,) if isinstance(events, Events) else events)
     first = next(batches, no_events(0, 0))
     try:
@@ -44,6 +44,11 @@ def write(
         raise
     except OSError as error:
         raise RecordingError(f"cannot be written: {error.strerror}", file=str(path)) from error
+
+
+def format_to(path: str | os.PathLike[str], name: str | None = None) -> str:
+    """Return the name of the format that a file of this name is written in; raises `ConfigError` where none fits."""
+    return name or _format(Path(path)).name
 
 
 def _replace(path: Path, encoder: Encoder, batches: Iterable[Events]) -> int:
@@ -78,21 +83,23 @@ def _index(file: BinaryIO, encoder: Encoder) -> None:
         file.write(place)
 
 
-def _encoder(path: Path, name: str | None) -> Callable[..., Encoder]:
-    if name:
-        format: Format = load("formats", name)
-        if format.encoder is None:
-            raise ConfigError(f"{format.title} can be read, not written", key="format", value=name)
-        return format.encoder
-    writers = {format.name: format.encoder for format in _formats(path.suffix.lower()) if format.encoder is not None}
+def _encoder(name: str) -> Callable[..., Encoder]:
+    format: Format = load("formats", name)
+    if format.encoder is None:
+        raise ConfigError(f"{format.title} can be read, not written", key="format", value=name)
+    return format.encoder
+
+
+def _format(path: Path) -> Format:
+    writers = [format for format in _formats(path.suffix.lower()) if format.encoder is not None]
     if len(writers) == 1:
-        return next(iter(writers.values()))
+        return writers[0]
     if writers:
         raise ConfigError(
             f"'{path.suffix}' is written by several formats",
             key="format",
-            allowed=", ".join(writers),
-            remedy=f"format='{next(iter(writers))}'",
+            allowed=", ".join(format.name for format in writers),
+            remedy=f"format='{writers[0].name}'",
         )
     suffixes = sorted({suffix for format in _formats() if format.encoder is not None for suffix in format.suffixes})
     raise ConfigError(f"no format is written to '{path.suffix or path.name}'", key="path", allowed=", ".join(suffixes))
