@@ -106,6 +106,7 @@ def test_a_format_that_cannot_hold_the_stamps_says_the_option_that_helps_and_it_
     ss.write(tmp_path / "late.aedat4", Events(LATE, LATE + 5_100, data, (34, 34)))
     done = called("convert", tmp_path / "late.aedat4", tmp_path / name, *more, code=3)
     assert "--t0 zero" in done.stderr
+    assert done.stderr.startswith(f"error: {tmp_path / name}: event 0 does not fit")
     assert not (tmp_path / name).exists()
     called("convert", tmp_path / "late.aedat4", tmp_path / name, *more, "--t0", "zero", "--verify")
     data["t"] -= LATE
@@ -120,7 +121,9 @@ def test_what_was_written_is_read_again_and_found_the_same(name, tmp_path):
     more = ["--as", "evt3"] if name == "x.raw" else []
     done = called("convert", LOOKS, tmp_path / name, "--verify", "--filter", "refractory:period_ms=1", *more)
     assert "events, verified" in done.stdout
-    assert done.stderr.count("filtered") == 1  # told once, though SRC was read twice
+    assert done.stderr.count("filtered") == 1
+    done = called("convert", LOOKS, "-f", tmp_path / name, "--verify", "--t0", "zero", *more)
+    assert done.stderr.count("taken off") == 1  # told once, though SRC was read twice
 
 
 def test_what_a_format_did_not_keep_is_found_and_is_not_put_in_place(plain, tmp_path):

@@ -65,17 +65,16 @@ class Copy:
     def _write(self, reader: Reader, path: Path, format: str) -> int:
         filters = self._filters(reader)
         size = filters.size if filters else self._size or reader.size
-        count = write(path, self._batches(reader, filters), size=size, format=format)
+        count = write(path, self._batches(reader, filters, self.warnings), size=size, format=format)
         self._account(reader, filters)
         return count
 
     def _verify(self, path: Path, format: str) -> None:
         """Raise `SpikestreamError` where the file that was written does not hold what SRC does."""
         with self._open() as reader, Reader(path, format=format, time="keep") as written:
-            told, self.warnings = self.warnings, []
-            given = (batch.data for batch in self._batches(reader, self._filters(reader)))
+            told: list[str] = []  # for the second time
+            given = (batch.data for batch in self._batches(reader, self._filters(reader), told))
             found = difference(given, written)
-            self.warnings = told
         if found:
             text = f"{self.options.target}: what was written is not what was given"
             raise SpikestreamError(text, details=[found], remedy="another format, e.g. --as aedat4")
@@ -97,11 +96,11 @@ class Copy:
 
         return Filters([parse_filter(text) for text in self.options.filters], self._size or reader.size)
 
-    def _batches(self, reader: Reader, filters: Filters | None) -> Iterator[Events]:
+    def _batches(self, reader: Reader, filters: Filters | None, warnings: list[str]) -> Iterator[Events]:
         from spikestream.batch import Events
 
         bar, first = Bar(self.console), None
-        for batch in accepted(selected(reader, self.from_us, self.to_us), self.options.partial, self.warnings):
+        for batch in accepted(selected(reader, self.from_us, self.to_us), self.options.partial, warnings):
             bar.bytes(reader.consumed, reader.bytes)
             made = filters(batch) if filters else batch
             if self.options.t0 == "zero" and len(made):
@@ -111,7 +110,7 @@ class Copy:
                 made = Events(made.start - first, made.stop - first, data, made.size)
             yield made
         if first:
-            self.warnings.append(f"{reader.name}: {first:,} µs were taken off every stamp")
+            warnings.append(f"{reader.name}: {first:,} µs were taken off every stamp")
 
     def _account(self, reader: Reader, filters: Filters | None) -> None:
         """Tell what of the recording is not in the file, or is there in another way."""
