@@ -124,7 +124,11 @@ def _scan(reader: Reader, tally: _Tally) -> list[str]:
 
 def _glance(reader: Reader, tally: _Tally, stream: str | None) -> list[str]:
     reader.header()
-    summary = _table(reader.path, stream) if reader.format == "aedat4" and reader.bytes else None
+    summary: tuple[int, int | None, int | None] | None = None
+    if reader.container is not None:
+        summary = reader.container.summary()
+    elif reader.format == "aedat4" and reader.bytes:
+        summary = _table(reader.path, stream)
     if summary:
         tally.events, first, last = summary
         tally.first, tally.last = (first, last) if tally.events else (None, None)
