@@ -89,6 +89,14 @@ def test_a_clock_in_another_unit_is_a_problem(unit, rate_hz, plain, tmp_path):
     assert said in done.stdout
 
 
+def test_pixels_that_fire_twice_in_a_microsecond_are_a_problem_where_few_are_active(plain, tmp_path):
+    data = scene(200_000, side=20)
+    data["t"] //= 1_000
+    assert info(save(tmp_path / "a.plain", data, size="20x20")).problems == {"time_unit": 1}
+    data = scene(900_000, side=20)  # a lamp
+    assert info(save(tmp_path / "b.plain", data, size="20x20")).problems == {}
+
+
 @pytest.mark.parametrize(
     "change",
     [
