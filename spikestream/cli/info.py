@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import Console, add_quiet, tell
+from spikestream.cli.base.bar import Bar
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.units import pixels, show_count, show_us
 
@@ -32,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const=IN_TERMINAL,
         metavar="PICTURE",
-        help="draw the spikes of a sound by band and time, or events by pixel: here, or into a .png, .svg or .pdf",
+        help="draw the spikes of a sound by band and time, or events by pixel: here, or into a .png, .svg or .pdf, "
+        "beside their rate",
     )
     made.add_argument("--format", help="format, where the content does not tell")
     made.add_argument(
@@ -51,14 +53,16 @@ def run(options: argparse.Namespace) -> int:
     given = {"format": options.format, "sensor": options.sensor, "size": pixels(options.size) if options.size else None}
     reading = {key: value for key, value in given.items() if value}
     _check(options)
-    code = 0
+    code, bar = 0, Bar(console)
     for path in options.files:
         try:
-            found = info(path, scan=not options.fast, **reading)
+            found = info(path, scan=not options.fast, watch=bar.bytes, **reading)
+            console.clear()
             console.json(asdict(found)) if options.json else console.out(as_text(found))
             if options.plot:
                 _plot(console, options.plot, found, reading)
         except RecordingError as error:
+            console.clear()
             tell(f"error: {error}\n")
             code = error.exit_code
             continue

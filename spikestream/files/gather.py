@@ -16,7 +16,7 @@ SPARE = 1 << 16
 def gathered(reader: Reader) -> Array:
     """Return all events of a recording that has not been read from yet, (n,) EVENT."""
     room = _Room(reader)
-    if hasattr(reader.decoder, "empty"):
+    if hasattr(reader.decoder, "empty") and reader.time != "sort":  # which holds events back where they were made
         reader.decoder.empty = room.empty
     for events in reader:
         room.keep(events)

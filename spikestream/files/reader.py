@@ -182,8 +182,10 @@ class Reader:
             for events in self._parts():
                 self.events += len(events)
                 yield from self._order.feed(events, self.size, tidy=getattr(self.decoder, "tidy", False))
+            yield from self._order.finish()
         except RecordingError as error:
             self._name(error)
+            yield from self._order.finish()
             raise
         finally:
             self.close()

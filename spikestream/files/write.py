@@ -45,6 +45,11 @@ def write(
         raise RecordingError(f"cannot be written: {error.strerror}", file=str(path)) from error
 
 
+def format_to(path: str | os.PathLike[str], name: str | None = None) -> str:
+    """Return the name of the format that a file of this name is written in; raises `ConfigError` where none fits."""
+    return _format(Path(path), name).name
+
+
 def _replace(path: Path, format: Format, size: tuple[int, int] | None, batches: Iterable[Events]) -> int:
     encoder = None if format.encoder is None else format.encoder(size=size)
     check_place(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -128,6 +129,15 @@ class Format:
     """In place of a decoder; called with the path, then as one."""
     packer: Callable[..., Packer] | None = None
     """In place of an encoder; called with the path, then as one."""
+    needs: tuple[str, ...] = ()
+    """Modules from elsewhere that it imports when it is used."""
+    install: str = ""
+    """The command that brings them: ``pip install 'spikestream[hdf5]'``."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Return which of the modules it needs are not installed; none of them is imported."""
+        return tuple(module for module in self.needs if find_spec(module) is None)
 
     @property
     def reads(self) -> Callable[..., Decoder] | Callable[..., Container]:

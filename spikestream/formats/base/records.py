@@ -71,7 +71,9 @@ class Stamps:
         before = np.concatenate(([self._last], stamps))[:-1]
         wraps = self._wraps + np.cumsum(before - stamps > WRAP // 2)
         expected = "a first t below 2^32 µs, then steps that a 32-bit stamp keeps"
-        self.refuse(t >> 32 != wraps, events, expected, "let t start at 0, sort by t, or write .aedat4")
+        self.refuse(
+            t >> 32 != wraps, events, expected, "--t0 zero, so that t starts at 0, --time sort, or write .aedat4"
+        )
         if len(t):
             self._last, self._wraps = int(stamps[-1]), int(wraps[-1])
         self.written += len(t)
