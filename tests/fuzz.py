@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
+from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Decoder, ended
 
@@ -86,3 +87,15 @@ def _tail(good: bytes, rng: Random) -> bytes:
 
 def _noise(good: bytes, rng: Random) -> bytes:
     return good[: rng.choice((0, 0, 3, 14, 32))] + rng.randbytes(rng.choice((0, 1, 5, 28, 300)))
+
+
+def taken(parts: Iterator[Array], end: Callable[[], None] = lambda: None) -> tuple[list[tuple[object, ...]], str]:
+    """Return the events that come before damage as rows, and the text of the error, "" where there is none."""
+    rows: list[tuple[object, ...]] = []
+    try:
+        for part in parts:
+            rows += part.tolist()
+        end()
+    except RecordingError as error:
+        return rows, str(error)
+    return rows, ""

@@ -48,7 +48,9 @@ def header(types: Any, ros: int) -> Any:
     return types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera", **more)
 
 
-def array(types: Any, ros: int, events: np.ndarray, package: str = "dvs_msgs", size: tuple[int, int] = (346, 260)) -> Any:
+def array(
+    types: Any, ros: int, events: np.ndarray, package: str = "dvs_msgs", size: tuple[int, int] = (346, 260)
+) -> Any:
     kind, time = types[f"{package}/msg/Event"], types["builtin_interfaces/msg/Time"]
     rows = [
         kind(x=x, y=y, ts=time(sec=t // 1_000_000, nanosec=t % 1_000_000 * 1000 + 7), polarity=bool(p))

@@ -139,7 +139,8 @@ def _cut_short(make: Make, data: bytes, memory: int) -> str:
     return "" if noticed else f"cut at {len(ends)} places, it never raised RecordingError"
 
 
-def _damaged(data: bytes, seed: int) -> bytes:
+def damaged(data: bytes, seed: int) -> bytes:
+    """Return a recording that is spoiled in one of four ways."""
     rng = Random(seed)
     bad = bytearray(data)
     start = rng.randrange(len(bad))
@@ -158,7 +159,7 @@ def _damaged(data: bytes, seed: int) -> bytes:
 
 def _falls_over(make: Make, data: bytes, memory: int) -> str:
     for seed in range(_DAMAGED):
-        bad = _damaged(data, seed)
+        bad = damaged(data, seed)
         try:
             read = _read(make, _whole(bad))
         except Exception as error:

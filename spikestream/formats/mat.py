@@ -25,6 +25,7 @@ ROWS = SIDE * SIDE + 1
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 """What values are stored as, by MATLAB's number of it: whole numbers in as few bytes as they fit into."""
 MATRIX, COMPRESSED = 14, 15
+COMPLEX = 0x800
 PREFIX = 4096
 """A matrix says what it is in fewer bytes."""
 PIECE = 1 << 18
@@ -218,8 +219,9 @@ class _Matrix:
         kind, begin, self.left, _ = values
         self._dims = tuple(int(one) for one in np.frombuffer(parts[1][: len(parts[1]) // 4 * 4], f"{self._order}i4"))
         self.name = re.sub(r"[^\w]", "?", parts[2].decode("latin1"))
-        if self.name == NAME and kind not in NUMBERS:
-            raise RecordingError(f"'{NAME}' holds no numbers", found=f"type {kind}")
+        flags = int.from_bytes(parts[0][:4], "little" if self._order == "<" else "big")
+        if self.name == NAME and (kind not in NUMBERS or flags & COMPLEX):
+            raise RecordingError(f"'{NAME}' holds no real numbers", found=f"type {kind}")
         self._dtype = np.dtype(f"{self._order}{NUMBERS.get(kind, 'u1')}")
         self._held = self._held[begin:]
         self.known = True

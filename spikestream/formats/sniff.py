@@ -12,13 +12,9 @@ OWN = "spikestream"
 RECORD = b"\xa2op\xa5hello"
 LFS = b"version https://git-lfs.github.com/spec/"
 FOREIGN = (
-    (b"\x89HDF\r\n\x1a\n", "HDF5"),
-    (b"PK\x03\x04", "NPZ or another ZIP archive"),
-    (b"\x93NUMPY", "NPY"),
-    (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
-    (b"#ROSBAG V", "a ROS 1 bag"),
-    (b"\x89MCAP0\r\n", "MCAP"),
-    (b"SQLite format 3\0", "a ROS 2 bag or another SQLite file"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"MATLAB ", "a MATLAB file of another version than 5"),
+    (b"#ROSBAG V", "a ROS 1 bag of another format than 2.0"),
     (b"RIFF", "sound or a film (RIFF)"),
     (b"fLaC", "sound (FLAC)"),
     (b"OggS", "sound (Ogg)"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,9 @@ class Container:
         """Yield rows, each within a bounded number of steps."""
         try:
             self._spent = 0
-            with closing(self._file.execute(query, values)) as rows:
-                for row in rows:
-                    self._spent = 0
-                    yield row
+            for row in self._file.execute(query, values):
+                self._spent = 0
+                yield row
         except (sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError) as error:
             raise RecordingError("the bag is damaged, or no bag of ROS 2", details=[str(error)]) from error
 
@@ -90,10 +88,10 @@ class Container:
     def events(self) -> Iterator[Array]:
         """Yield arrays (n,) EVENT; raises `RecordingError` where the file is damaged."""
         last = max((row[0] or 0 for row in self._rows("SELECT max(id) FROM messages")), default=0)
-        of_topic = " OR ".join(["topic_id = ?"] * len(self._numbers))
-        query = f"SELECT id, topic_id, data FROM messages WHERE {of_topic} ORDER BY id"
+        wanted = ", ".join("?" * len(self._numbers))
+        query = f"SELECT id, topic_id, iif(topic_id IN ({wanted}), data, X'') FROM messages ORDER BY id"
         for at, number, data in self._rows(query, *self._numbers):
-            if not isinstance(data, bytes):
+            if not (isinstance(data, bytes) and isinstance(at, int)):
                 raise RecordingError("a message is damaged", expected="bytes", found=type(data).__name__)
             for events in self._topics.events(number, memoryview(data), self.empty):
                 self._tell()

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from spikestream.batch import Array
-from spikestream.errors import RecordingError
 from spikestream.files.containers.hdf5_writing import Packer
 from spikestream.files.feeder import feed
 from spikestream.formats.base import Empty, Format, fresh
 from spikestream.formats.base.columns import OPTIONS, Columns, check_order, named, split, told_order
+from spikestream.formats.base.ecf import unpacked
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 READ = "spikestream.files.containers.hdf5_reading:read"
@@ -64,7 +64,7 @@ class Container:
         """Yield arrays (n,) EVENT; raises `RecordingError` where the file is damaged or a row is no event."""
         for facts, data in self._news:
             if "ecf" in facts:
-                parts = self._unpacked(facts["ecf"], np.frombuffer(data, np.uint8))
+                parts = self._columns.ready(unpacked(np.frombuffer(data, np.uint8), facts["ecf"], self.empty))
             else:
                 parts = self._columns.events(self._split(facts["parts"], data), self.empty, self._offset)
             for events in parts:
@@ -90,23 +90,10 @@ class Container:
     def _plain(self, rows: Array) -> dict[str, Array]:
         if self._order is None:
             self._order = told_order(rows)
-            self.warnings.append(f"the columns are taken as {self._order}, as their values tell; order= says otherwise")
+            self.warnings.append(
+                f"the columns are taken as {self._order}, as their values tell; --option order= says otherwise"
+            )
         return split(rows, self._order)
-
-    def _unpacked(self, count: int, piece: Array) -> Iterator[Array]:
-        """Yield the events of a piece of ECF: as many as the file says are there."""
-        from spikestream.kernels.ecf import MOST, SHORT, decode
-        from spikestream.kernels.packed import PACKED
-
-        piece.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-        if count > MOST:
-            raise RecordingError("a piece of ECF holds too much", expected=f"at most {MOST:,}", found=f"{count:,}")
-        out = self.empty(MOST)
-        found = decode(piece, out.view(PACKED))
-        if found < count:
-            what = "a piece of ECF is cut short" if found == SHORT else "a piece of ECF has another number of events"
-            raise RecordingError(what, offset=None, expected=f"{count:,} events")
-        yield from self._columns.ready(out[:count])
 
     def close(self) -> None:
         """End the process apart, where it stands in the midst of the file."""

@@ -112,7 +112,7 @@ def _chosen(places: list[Place], group: str | None) -> Place:
         raise RecordingError(what, expected="columns t, x, y, p, or one dataset of them", details=[f"events: {names}"])
     if len(there) > 1:
         what = "events lie in several places, and one has to be chosen"
-        raise RecordingError(what, details=[f"events: {names}"], remedy=f"group='{there[0].name}'")
+        raise RecordingError(what, details=[f"events: {names}"], remedy=f"--option group={there[0].name}")
     return there[0]
 
 

@@ -53,7 +53,9 @@ class _Table:
         rows = np.stack(list(columns.values()), axis=1)
         if self._order is None:
             self._order = told_order(rows)
-            warnings.append(f"the columns are taken as {self._order}, as their values tell; order= says otherwise")
+            warnings.append(
+                f"the columns are taken as {self._order}, as their values tell; --option order= says otherwise"
+            )
         return split(rows, self._order)
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ class Topics:
             raise RecordingError(
                 "several topics hold events, and one has to be chosen",
                 details=[f"{name}: {self._kinds[name]}" for name in there[:SHOWN]],
-                remedy=f"topic='{there[0]}'",
+                remedy=f"--option topic={there[0]}",
             )
         if wanted and encoding not in ("ros1", "cdr"):
             what = f"the messages of {topic} are in '{encoding[:32]}'"
