@@ -18,6 +18,8 @@ VERBS = {
     "teach": "tell a running spikestream what it has just seen or heard",
     "info": "say what a recording is and holds",
     "convert": "write a recording in another format, or sound as the spikes of the cochlea",
+    "record": "write what a sensor gives into a file",
+    "synth": "write a labelled recording that a seed makes up",
     "formats": "list the formats of recordings: what is read, what is written, and what is missing",
     "model": "show the network that a file describes, as text and as a picture",
     "emulate": "run a network on an emulated neuromorphic chip, and say what it takes and costs there",

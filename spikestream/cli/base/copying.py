@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,7 @@ class Copy:
         self.from_us, self.to_us = from_us, to_us
         self.warnings: list[str] = []
         self._size = pixels(options.size) if options.size else None
-        if options.t0 not in T0:
-            raise ConfigError(f"'{options.t0}' is no --t0", key="--t0", value=options.t0, allowed=", ".join(T0))
+        check_t0(options.t0)
         if options.filters and options.time == "keep":
             raise ConfigError(
                 "filters need events in time order", key="--time", value="keep", allowed="clamp, sort, drop"
@@ -43,7 +42,7 @@ class Copy:
     def run(self) -> str:
         """Write the file, and return how many events are in it."""
         with self._open() as reader:
-            format = self._format()
+            format = format_of(self.options.target, self.options.as_)
             with replacing(self.options.target) as temporary:
                 try:
                     count = self._write(reader, temporary, format)
@@ -53,14 +52,6 @@ class Copy:
                     error.file = self.options.target if error.file == str(temporary) else error.file
                     raise
         return f"{count:,} events" + (", verified" if self.options.verify else "")
-
-    def _format(self) -> str:
-        try:
-            return format_to(self.options.target, self.options.as_)
-        except ConfigError as error:
-            if error.remedy.startswith("format="):  # as one says it in Python
-                error.remedy = f"--as {error.allowed.partition(',')[0]}"
-            raise
 
     def _write(self, reader: Reader, path: Path, format: str) -> int:
         filters = self._filters(reader)
@@ -97,18 +88,18 @@ class Copy:
         return Filters([parse_filter(text) for text in self.options.filters], self._size or reader.size)
 
     def _batches(self, reader: Reader, filters: Filters | None, warnings: list[str]) -> Iterator[Events]:
-        from spikestream.batch import Events
+        bar = Bar(self.console)
+        taken = accepted(selected(reader, self.from_us, self.to_us), self.options.partial, warnings)
 
-        bar, first = Bar(self.console), None
-        for batch in accepted(selected(reader, self.from_us, self.to_us), self.options.partial, warnings):
-            bar.bytes(reader.consumed, reader.bytes)
-            made = filters(batch) if filters else batch
-            if self.options.t0 == "zero" and len(made):
-                first = int(made.data["t"][0]) if first is None else first
-                data = made.data.copy()
-                data["t"] -= first
-                made = Events(made.start - first, made.stop - first, data, made.size)
-            yield made
+        def made() -> Iterator[Events]:
+            for batch in taken:
+                bar.bytes(reader.consumed, reader.bytes)
+                yield filters(batch) if filters else batch
+
+        if self.options.t0 == "keep":
+            yield from made()
+            return
+        first = yield from from_zero(made())
         if first:
             warnings.append(f"{reader.name}: {first:,} µs were taken off every stamp")
 
@@ -120,6 +111,39 @@ class Copy:
         if filters:
             left = {**filters.account.filtered, **filters.account.dropped}
             self.warnings += [f"{reader.name}: filtered: {n:,} {kind}" for kind, n in left.items() if n]
+
+
+def check_t0(when: str) -> None:
+    """Raise `ConfigError` for a first stamp that is neither kept nor zero."""
+    if when not in T0:
+        raise ConfigError(f"'{when}' is no --t0", key="--t0", value=when, allowed=", ".join(T0))
+
+
+def format_of(target: str, name: str | None) -> str:
+    """Return the format that ``--as`` names, or the file's suffix; raises `ConfigError` where none fits."""
+    try:
+        return format_to(target, name)
+    except ConfigError as error:
+        if error.remedy.startswith("format="):  # as one says it in Python
+            error.remedy = f"--as {error.allowed.partition(',')[0]}"
+        raise
+
+
+def from_zero(batches: Iterable[Events]) -> Generator[Events, None, int]:
+    """Yield the batches earlier by the stamp of their first event, and return that."""
+    from spikestream.batch import Events
+
+    first = None
+    for batch in batches:
+        if first is None and len(batch):
+            first = int(batch.data["t"][0])
+        if not first:
+            yield batch
+            continue
+        data = batch.data.copy()
+        data["t"] -= first
+        yield Events(batch.start - first, batch.stop - first, data, batch.size)
+    return first or 0
 
 
 def selected(reader: Reader, from_us: int, to_us: int | None) -> Iterator[Events]:
