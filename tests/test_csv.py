@@ -11,6 +11,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from cli import spikestream
 from fuzz import drain, mutations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -440,6 +441,24 @@ def test_a_reader_tells_what_it_took_for_granted_and_takes_what_it_is_told(tmp_p
     )
     assert ss.info(path, unit="ms", order="tyxp").last_t == 104
     assert ss.info(path, scan=False).events is None
+
+
+def test_the_command_line_tells_what_was_taken_for_granted_and_takes_what_is_said(tmp_path):
+    path = tmp_path / "events.txt"
+    path.write_text("5 6 7 1\n6 7 8 1\n7 8 9 0\n")
+    refused = spikestream("info", path, code=3).stderr
+    assert "try: --option order=txyp" in refused
+    told = spikestream("info", path, "--option", "order=xypt", code=3).stderr
+    assert "line 1 is no event" in told
+    said = spikestream("info", path, "--option", "order=txyp", "--option", "unit=ms", "--check").stdout
+    assert "5,000 .. 7,000 µs" in said
+    assert "note        columns t x y p, as order=txyp says; t in ms" in said
+    done = spikestream("convert", path, tmp_path / "x.csv", "--option", "order=txyp", "--size", "9x10")
+    assert "columns t x y p" in done.stderr
+    assert (tmp_path / "x.csv").read_text() == "t,x,y,p\n5,6,7,1\n6,7,8,1\n7,8,9,0\n"
+    for wrong in ("order", "=txyp"):
+        assert "is no option" in spikestream("info", path, "--option", wrong, code=2).stderr
+    assert "has no option 'ordr'" in spikestream("info", path, "--option", "ordr=txyp", code=2).stderr
 
 
 # Damage
