@@ -27,7 +27,7 @@ def test_packed_events_are_events():
 
 
 @pytest.mark.parametrize("n", [0, 1, 3_000, 200_000])
-@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "es", "aedat2", "aedat4"])
+@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "es", "aedat2", "aedat3", "aedat4", "csv"])
 def test_it_holds_what_the_stream_brings(tmp_path, format, n):
     path = tmp_path / f"a.{SUFFIXES.get(format, format)}"
     ss.write(path, ss.Events(0, 60_000_001, scene(n), (640, 480)), format=format)
@@ -55,7 +55,7 @@ def test_a_decoder_that_makes_its_own_memory_and_stamps_that_are_mended(tmp_path
     assert ss.read(save(tmp_path / "a.plain", at(times))).data["t"].tolist() == [5, 5, 9, 9, 10]
 
 
-@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "aedat4", "es"])
+@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "aedat3", "aedat4", "csv", "es"])
 @pytest.mark.parametrize("step_us", [-2, -70, -5_000, 0, 1 << 19, 11_000_000])
 def test_a_step_that_only_the_decoder_looks_at_is_seen(tmp_path, format, step_us):
     """Decoders say that events are tidy, and are believed: whatever is not has to be told."""
