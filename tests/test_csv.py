@@ -108,6 +108,13 @@ def test_rows_without_a_header_are_read_in_the_one_order_they_fit(order, separat
     assert ("t in s (" if unit == "s" else "t in µs (whole numbers)") in decoder.notes[0]
 
 
+def test_what_is_no_pixel_is_the_time_though_another_column_runs_forward_too():
+    text = "70000 1 5 1\n70001 2 4 0\n70002 3 9 1\n"
+    assert np.array_equal(read(Decoder(), text), naive(text))
+    with pytest.raises(RecordingError, match="txyp and xtyp"):
+        read(Decoder(), text.replace("7000", ""))
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -216,6 +223,10 @@ NUMBERS = st.one_of(
 @example(number="4503599627370497.5", unit="us", place="first")
 @example(number="500", unit="ns", place="first")
 @example(number="1500", unit="ns", place="first")
+@example(number="0.5000000000000000000000001", unit="us", place="first")
+@example(number="1.50000000000000000000000000", unit="us", place="last")
+@example(number="2500.00000000000000000000001", unit="ns", place="last")
+@example(number="12345678901234567890", unit="us", place="last")
 @example(number="1e-400", unit="s", place="last")
 @example(number="0e99", unit="s", place="last")
 def test_time_is_the_nearest_microsecond_and_never_a_float(number, unit, place):

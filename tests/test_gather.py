@@ -71,6 +71,19 @@ def test_a_step_that_only_the_decoder_looks_at_is_seen(tmp_path, format, step_us
     assert np.array_equal(ss.read(path).data["t"], np.maximum.accumulate(made["t"]))
 
 
+@pytest.mark.parametrize("place", [(640, 0), (0, 480)])
+def test_a_pixel_that_only_the_decoder_looks_at_is_seen(tmp_path, place):
+    """AEDAT 3 keeps events outside of the size it tells."""
+    made = scene(150_000)
+    made["t"] = np.arange(150_000)
+    made["x"][100_000], made["y"][100_000] = place
+    path = tmp_path / "a.aedat3"
+    ss.write(path, ss.Events(0, 150_000, made, (640, 480)), format="aedat3")
+    with Reader(path) as reader:
+        assert np.array_equal(gathered(reader), made)
+    assert reader.problems == {"outside": 1}
+
+
 def test_tidy_events_that_begin_before_the_last_ones_end_are_mended():
     order = Order()
     made = scene(100)

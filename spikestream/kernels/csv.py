@@ -44,7 +44,7 @@ def _nearest(m: np.uint64, exponent: int, dropped: int, rest: Any) -> tuple[np.u
     if m == zero:
         return zero, True, True
     if exponent > 0:
-        fits = exponent < KEPT_DIGITS and dropped < 0 and m <= ~zero // POWERS[exponent]
+        fits = exponent < KEPT_DIGITS and m <= ~zero // POWERS[exponent]  # no digit that counts was dropped then
         return m * POWERS[exponent] if fits else zero, fits, True
     if exponent < -KEPT_DIGITS:
         return zero, True, False
