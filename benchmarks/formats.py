@@ -39,6 +39,9 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {
     "aedat3": {"whole": ("evutils",), "stream": ()},
     "aedat2": {"whole": ("evutils",), "stream": ("evutils",)},
     "bin": {"whole": ("tonic",), "stream": ()},
+    "npy": {"whole": ("numpy",), "stream": ()},
+    "npz": {"whole": ("evutils", "numpy"), "stream": ("evutils",)},
+    "hdf5": {"whole": ("evutils", "h5py"), "stream": ("evutils",)},
 }
 """Who reads what, by itself and rightly on this file."""
 SMALL = ("aedat2", "bin")
@@ -60,7 +63,7 @@ def written(folder: Path, format: str, events: int) -> Path:
     made, size = scene(events, format)
     name, _, packing = format.partition("-")
     suffix = {"aedat4": "aedat4", "aedat2": "aedat2", "aedat3": "aedat", "dat": "dat", "es": "es", "bin": "bin"}.get(
-        name, "raw"
+        name, name if name in ("npy", "npz", "hdf5") else "raw"
     )
     path = folder / f"{format}.{suffix}"
     if name in ("evt2", "evt3", "dat", "aedat4", "es"):
@@ -70,6 +73,8 @@ def written(folder: Path, format: str, events: int) -> Path:
         version = {"evt2": "evt2", "evt3": "evt3", "dat": "dat2"}.get(name)
         compression = (packing, 1) if packing in ("lz4", "zstd") else None
         stream.to_file(path, version=version, compression=compression, zero_t0=False)
+    elif name == "npy":
+        np.save(path, made)
     else:
         ss.write(path, ss.Events(0, int(made["t"][-1]) + 1, made, size), format=name)
     return path

@@ -97,6 +97,15 @@ def test_batches_gaps_and_selections_are_those_of_the_events(tmp_path, suffix):
     assert all(a.stop == b.start for a, b in pairwise(batches))
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_how_much_of_the_file_was_read_is_known_on_the_way(tmp_path, suffix):
+    with Reader(recording(tmp_path, suffix, scene(150_000))) as reader:
+        shares = [reader.consumed / reader.bytes for _ in reader] + [reader.consumed / reader.bytes]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert suffix == ".bag" or 0 < shares[len(shares) // 2] < 1 or suffix == ".mcap"
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".bag"])
 def test_steps_back_are_dealt_with_as_everywhere(tmp_path, suffix):
     events = scene(300)

@@ -90,7 +90,7 @@ def test_the_state_of_evt3_is_carried_from_message_to_message(tmp_path, suffix):
 
 def caer_cmp(events: np.ndarray, base_us: int) -> bytes:
     """Write libcaer's packed words as its driver does, vectors for neighbours in y."""
-    words, column, now, i = [], -1, -1, 0
+    words, column, now, i = [], -1, 0, 0  # time is that of the base until a word says another
     rows = [(int(t) - base_us, int(x), int(y), int(p)) for t, x, y, p in events.tolist()]
     while i < len(rows):
         t, x, y, p = rows[i]
@@ -100,9 +100,10 @@ def caer_cmp(events: np.ndarray, base_us: int) -> bytes:
         if x != column:
             words.append(2 << 12 | x)
             column = x
-        run = [row for row in rows[i : i + 8] if row == (t, x, row[2], p) and 0 <= row[2] - y < 8]
+        run = [row for row in rows[i : i + 24] if row == (t, x, row[2], p) and 0 <= row[2] - y < 24]
         if len(run) > 1 and run == rows[i : i + len(run)] and len({row[2] for row in run}) == len(run):
-            words += [4 << 12 | p << 11 | y, 5 << 12 | sum(1 << row[2] - y for row in run)]
+            mask = sum(1 << row[2] - y for row in run)
+            words += [4 << 12 | p << 11 | y, *(5 << 12 | mask >> 8 * part & 0xFF for part in range(3))]
             i += len(run)
         else:
             words.append(3 << 12 | p << 11 | y)
@@ -111,7 +112,7 @@ def caer_cmp(events: np.ndarray, base_us: int) -> bytes:
 
 
 def columns_of_neighbours() -> np.ndarray:
-    made = [(EPOCH_US + 50 * k, 7 * k % 300, 3 + row, k % 2 == 0) for k in range(100) for row in range(k % 9)]
+    made = [(EPOCH_US + 50 * k, 7 * k % 300, 3 + row, k % 2 == 0) for k in range(100) for row in range(k % 24)]
     return np.array(made, EVENT)
 
 
@@ -140,7 +141,7 @@ def mono(events: np.ndarray, base_us: int) -> bytes:
 )
 def test_encodings_that_count_from_a_base(tmp_path, suffix, encoding, encode, events):
     parts = np.split(events, [1, 4, 200])
-    bases = [int(part["t"][0]) - 5 for part in parts]
+    bases = [int(part["t"][0]) - back for part, back in zip(parts, (5, 0, 70, 0), strict=True)]
     datas = [encode(part, base) for part, base in zip(parts, bases, strict=True)]
     path = rosfiles.write(tmp_path / f"a{suffix}", packets(datas, encoding, [1000 * base + 400 for base in bases]))
     expected = events.copy()

@@ -15,12 +15,13 @@ import lz4.frame
 import pytest
 import rosfiles
 import zstandard
-from fuzz import drain, mutations
+from fuzz import drain, mutations, taken
 from mcap.writer import CompressionType
 from plainformat import error_of
 from test_ros import PACKET, arrays, evt3, mcap, packets, scene
 
 from spikestream.errors import RecordingError
+from spikestream.files.containers import db3
 from spikestream.files.reader import Reader
 from spikestream.formats.ros import BAG, MCAP
 
@@ -59,6 +60,12 @@ def test_databases_that_are_no_bags(tmp_path, statements, what):
     assert re.search(what or "no topic holds events", said)
 
 
+def test_a_message_of_any_length_is_not_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(db3, "MOST", 1_000)
+    path = database(tmp_path / "a.db3", TOPICS, MESSAGES, TOPIC, "INSERT INTO messages VALUES(1, 1, 1, zeroblob(2000))")
+    assert "too big" in error_of(path)
+
+
 def mixed() -> Iterator[tuple[str, list[Any], str | None]]:
     words = evt3(scene(300, start=5))
     datas = [words[at : at + 100] for at in range(0, len(words), 100)]
@@ -95,6 +102,28 @@ def test_what_chunks_hold_is_mutated_before_they_are_packed(packing):
             + packed
         )
         drain(MCAP.decoder, plain[:start] + b"\x06" + len(chunk).to_bytes(8, "little") + chunk, rng)
+
+
+def test_a_bomb_of_small_records_has_an_end():
+    bomb = zstandard.compress((b"\x09" + bytes(8)) * (1 << 22))  # records that are not looked at
+    head = bytes(28) + b"\4\0\0\0zstd" + len(bomb).to_bytes(8, "little")
+    chunk = b"\x06" + (len(head) + len(bomb)).to_bytes(8, "little") + head + bomb
+    rows, error = taken(MCAP.decoder().feed(memoryview(b"\x89MCAP0\r\n" + chunk)))
+    assert (rows, "a chunk unpacks to more" in error) == ([], True)
+
+
+@pytest.mark.parametrize("name", [b"/" * 300, b""])
+def test_names_without_end_are_refused(name):
+    def record(op: int, number: int) -> bytes:
+        rows = [b"op=" + bytes([op]), b"conn=" + number.to_bytes(4, "little"), b"topic=" + (name or b"/%d" % number)]
+        head = b"".join(len(row).to_bytes(4, "little") + row for row in rows)
+        body = b"type=a/B"
+        inner = len(body).to_bytes(4, "little") + body
+        return len(head).to_bytes(4, "little") + head + len(inner).to_bytes(4, "little") + inner
+
+    data = b"#ROSBAG V2.0\n" + b"".join(record(7, number) for number in range(1 if name else 5_000))
+    rows, error = taken(BAG.decoder().feed(memoryview(data)))
+    assert (rows, "names too many topics, or too long ones" in error) == ([], True)
 
 
 def test_a_bomb_is_unpacked_piece_by_piece_and_refused():
