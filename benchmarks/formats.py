@@ -41,6 +41,9 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {
     "aedat1": {"whole": ("evutils",), "stream": ("evutils",)},
     "csv": {"whole": ("faery",), "stream": ("faery",)},
     "bin": {"whole": ("tonic",), "stream": ()},
+    "npy": {"whole": ("numpy",), "stream": ()},
+    "npz": {"whole": ("evutils", "numpy"), "stream": ("evutils",)},
+    "hdf5": {"whole": ("evutils", "h5py"), "stream": ("evutils",)},
 }
 """Who reads what, by itself and rightly on this file."""
 SIZES = {"aedat1": (128, 128), "bin": (128, 128), "aedat2": (346, 260)}
@@ -75,6 +78,8 @@ def written(folder: Path, format: str, events: int) -> Path:
         records = np.empty(events, [("address", ">u2"), ("stamp", ">u4")])
         records["address"], records["stamp"] = made["y"] << 8 | made["x"] << 1 | made["p"], made["t"]
         path.write_bytes(b"#!AER-DAT1.0\r\n# AEChip: DVS128\r\n#End Of ASCII Header\r\n" + records.tobytes())
+    elif name == "npy":
+        np.save(path, made)
     else:
         ss.write(path, ss.Events(0, int(made["t"][-1]) + 1, made, size), format=name)
     return path

@@ -9,6 +9,8 @@ import h5py
 import naive_ecf
 import numpy as np
 
+from spikestream.batch import EVENT, Events
+
 CD = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")], align=True)
 CHUNK = 16_384
 ECF = 36_559
@@ -40,4 +42,36 @@ def prophesee(path: Path, events: np.ndarray, chunk: int = CHUNK, ways=naive_ecf
         file.attrs["version"] = "1.0"
         for name, value in attributes.items():
             file.attrs[name] = value
+    return path
+
+
+SIZE = (640, 480)
+
+
+def scene(n: int = 50_000, start: int = 1_317_888) -> np.ndarray:
+    """Return events, some of them rows of neighbours at one moment, as sensors of Prophesee's give them."""
+    rng = np.random.default_rng(5)
+    events = np.empty(n, EVENT)
+    moments = np.cumsum(rng.choice([0, 0, 0, 1, 3, 14, 15, 16, 900], n))
+    events["t"] = start + moments
+    events["x"], events["y"] = rng.integers(0, SIZE[0], n), rng.integers(0, SIZE[1], n)
+    events["p"] = rng.integers(0, 2, n)
+    half = n // 2
+    events["x"][half:] = np.cumsum(rng.choice([1, 1, 2, 5, 6], n - half)) % SIZE[0]
+    events["y"][half:] = np.repeat(rng.integers(0, SIZE[1], (n - half + 49) // 50), 50)[: n - half]
+    return events
+
+
+def batch(events: np.ndarray, size=SIZE) -> Events:
+    return Events(int(events["t"][0]), int(events["t"][-1]) + 1, events, size)
+
+
+def columns(path: Path, events: np.ndarray, names: str, group: str, more: dict | None = None, **packing) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, column in zip(names.split(), "txyp", strict=True):
+            file.create_dataset(
+                f"{group}/{name}", data=events[column].astype({"t": "u4", "p": "u1"}.get(column, "u2")), **packing
+            )
+        for name, value in (more or {}).items():
+            file[name] = value
     return path

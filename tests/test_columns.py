@@ -138,7 +138,7 @@ ROWS = {"t": [5, 9, 9, 12], "x": [30, 2, 7, 30], "y": [4, 4, 9, 1], "p": [1, 0, 
 @pytest.mark.parametrize("order", ["txyp", "xytp", "xypt", "ptxy", "tpxy"])
 def test_the_order_of_columns_is_told_from_their_values(order):
     rows = np.stack([ROWS[name] for name in order], axis=1)
-    assert told_order(rows) == order
+    assert told_order(rows) == told_order(rows.astype("u4")) == told_order(rows.astype("f4")) == order
     assert split(rows, order)["t"].tolist() == ROWS["t"]
 
 

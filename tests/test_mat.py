@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 from random import Random
 
@@ -42,7 +43,7 @@ def events_of(train: np.ndarray) -> list[tuple[int, int, int, bool]]:
 @pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("step", [0, 1, 997])
 def test_what_scipy_writes(compressed, step):
-    data = saved(compressed, label=np.arange(3.0), spiketrain=array(60 if step == 1 else 500), other=np.zeros((101, 4)))
+    data = saved(compressed, a=np.arange(3.0), spiketrain=array(60 if step == 1 else 500), other=np.zeros((101, 4)))
     decoder = Decoder()
     got = read(decoder, data, step=step)
     assert got.tolist() == events_of(array(60 if step == 1 else 500))
@@ -88,6 +89,17 @@ def test_a_cut_file_gives_what_came_before():
         assert got == whole[: len(got)].tolist()
         assert len(got) > len(whole) - 40 or cut < 10_000
         assert "cut short" in error or "holds no" in error
+
+
+def test_a_bomb_is_inflated_piece_by_piece():
+    train = np.zeros((101, 300_000), np.int8)
+    train[0] = train[100] = 1
+    bomb = saved(True, spiketrain=train)
+    read(Decoder(), saved(True, spiketrain=array()))
+    tracemalloc.start()
+    assert sum(len(part) for part in Decoder().feed(memoryview(bomb))) == 300_000
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20 < train.nbytes
+    tracemalloc.stop()
 
 
 def test_mutated_files_raise_only_recording_errors():

@@ -195,6 +195,7 @@ class Reader:
             for events in self.container.events():
                 yield events
                 self.consumed = self.container.consumed
+            self.consumed = self.container.consumed
         while self._codec is not None and self._filled:
             yield from self._codec.feed(self._chunk[: self._filled])
             self.consumed += self._filled

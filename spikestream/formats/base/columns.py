@@ -60,7 +60,7 @@ def told_order(rows: Array) -> str:
     """
     columns = range(4)
     p = [i for i in columns if len(rows) and np.isin(rows[:, i], (-1, 0, 1)).all()]
-    t = [i for i in columns if i not in p and np.all(np.diff(rows[:, i]) >= 0)]
+    t = [i for i in columns if i not in p and np.all(rows[1:, i] >= rows[:-1, i])]
     if len(p) != 1 or len(t) != 1:
         raise RecordingError(
             "the order of the four columns cannot be told from their values",

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.ros.records import Cutter, Head, Record, Recording
+from spikestream.formats.ros.topics import LONGEST
 
 MAGIC = b"\x89MCAP0\r\n"
 SCHEMA, CHANNEL, MESSAGE, CHUNK, DATA_END = 3, 4, 5, 6, 15
@@ -75,8 +76,6 @@ class Decoder(Recording):
 
     def _record(self, record: Record) -> Iterator[Array]:
         parts = _Parts(record.data)
-        if self._ended:  # what follows is the summary, which names all once more
-            return
         if record.kind == CHUNK:
             parts.take(28)  # first and last time, size and checksum of the plain content
             packing = parts.text()
@@ -84,7 +83,7 @@ class Decoder(Recording):
                 yield from self._record(one) if one.kind in (SCHEMA, CHANNEL, MESSAGE) else ()
         elif record.kind == SCHEMA:
             schema = parts.number(2)
-            self._schemas[schema] = parts.text()
+            self._schemas[schema] = parts.text()[:LONGEST]
         elif record.kind == CHANNEL:
             number, schema, topic, encoding = parts.number(2), parts.number(2), parts.text(), parts.text()
             self.topics.add(number, topic, self._schemas.get(schema, ""), encoding)

@@ -21,6 +21,8 @@ PIECE = 1 << 18
 """Bytes unpacked at a time."""
 MOST_ZSTD = 1 << 27
 """Bytes that a Zstandard frame may ask its reader to hold."""
+LARGER = 1024
+"""How many times as large as it is packed a chunk may be: ten times is much, and a bomb has no end."""
 
 
 class Head(NamedTuple):
@@ -151,8 +153,11 @@ class Recording:
 
     def chunk(self, data: memoryview, packing: str, head: Callable[[memoryview], Head | None]) -> Iterator[Record]:
         """Yield the records of a chunk."""
-        cutter = Cutter(head)
+        cutter, left = Cutter(head), LARGER * len(data) + PIECE
         for piece in unpacked(data, packing):
+            left -= len(piece)
+            if left < 0:
+                raise RecordingError("a chunk unpacks to more than a chunk may", expected=f"{LARGER} times its size")
             yield from cutter.feed(piece)
         if cutter.cut:
             raise RecordingError("a chunk ends inside a record")

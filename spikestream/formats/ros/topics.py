@@ -11,6 +11,8 @@ from spikestream.formats.ros.messages import Messages, is_events
 
 OPTIONS = {"topic": "the topic to read, where several hold events"}
 SHOWN = 8
+MOST, LONGEST = 4_096, 256
+"""Topics of one recording, and letters of their names and types."""
 
 
 class Topics:
@@ -30,8 +32,10 @@ class Topics:
 
         Raises `RecordingError` where it is a second one of events and none was asked for.
         """
-        if len(self._kinds) < 65_536:
-            self._kinds[topic] = kind
+        if max(len(topic), len(kind)) > LONGEST or max(len(self._kinds), len(self._read)) >= MOST:
+            expected = f"at most {MOST:,}, with names of at most {LONGEST} letters"
+            raise RecordingError("the recording names too many topics, or too long ones", expected=expected)
+        self._kinds[topic] = kind
         wanted = is_events(kind) and self.asked in (None, topic)
         there = sorted(name for name, one in self._kinds.items() if is_events(one))
         if wanted and len(there) > 1 and self.asked is None:
