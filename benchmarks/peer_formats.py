@@ -59,7 +59,7 @@ def evutils_stream(path: str, format: str) -> Iterable[Any]:
 
 
 def _layout(format: str) -> dict[str, str]:
-    return {"layout": "dvs128"} if format == "aedat2" else {}
+    return {"layout": "dvs128"} if format == "aedat1" else {}
 
 
 def faery_whole(path: str, format: str) -> Any:
@@ -119,8 +119,10 @@ def dv_whole(path: str, format: str) -> Any:
 
 
 def tonic_whole(path: str, format: str) -> Any:
-    from tonic.io import make_structured_array, read_mnist_file
+    from tonic.io import make_structured_array, read_davis_346, read_mnist_file
 
+    if format == "aedat2":
+        return read_davis_346(path)[2]
     return read_mnist_file(path, dtype=make_structured_array([], [], [], []).dtype)
 
 

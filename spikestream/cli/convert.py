@@ -10,6 +10,7 @@ from typing import Any
 
 from spikestream.cli.base import Console, add_quiet, check_new
 from spikestream.cli.base.bar import Bar
+from spikestream.cli.base.reading import add_option
 from spikestream.errors import ConfigError
 from spikestream.units import duration_us, show_us
 
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     add("--as", dest="as_", metavar="FORMAT", help="format of OUT, where its suffix does not tell")
     add("--sensor", metavar="LAYOUT", help="address layout: of AEDAT 2.0 as davis240, of a NAS as stereo64:jaer")
     add("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
+    add_option(made)
     add(
         "--time",
         metavar="POLICY",
@@ -93,7 +95,7 @@ class _Work:
         from spikestream.files.spikes import write_spikes
 
         options = self.options
-        _refuse(options, "sound", "sensor", "size", "time", "as_", "filters", "t0", "verify")
+        _refuse(options, "sound", "sensor", "size", "option", "time", "as_", "filters", "t0", "verify")
         if Path(options.target).suffix.lower() != SPIKES:
             text = f"sound is not written to '{Path(options.target).suffix or options.target}'"
             raise ConfigError(text, key="OUT", value=options.target, allowed=f"{SPIKES}, the spikes of the cochlea")
@@ -126,6 +128,7 @@ class _Work:
             "sets",
             "sensor",
             "size",
+            "option",
             "time",
             "as_",
             "partial",

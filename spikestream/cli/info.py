@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import Console, add_quiet, tell
 from spikestream.cli.base.bar import Bar
+from spikestream.cli.base.reading import add_option, named
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.units import pixels, show_count, show_us
 
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         "--sensor", metavar="LAYOUT", help="address layout: of AEDAT 2.0 as davis240, of a NAS as stereo64:jaer"
     )
     made.add_argument("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
+    add_option(made)
     add_quiet(made)
     return made
 
@@ -51,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
     console = Console(options.quiet)
     given = {"format": options.format, "sensor": options.sensor, "size": pixels(options.size) if options.size else None}
-    reading = {key: value for key, value in given.items() if value}
+    reading: dict[str, Any] = {key: value for key, value in given.items() if value} | named(options.option)
     _check(options)
     code, bar = 0, Bar(console)
     for path in options.files:
@@ -142,7 +144,8 @@ def _of_events(found: RecordingInfo) -> list[str]:
         lines.append(f"  time        {found.first_t:,} .. {found.last_t:,} µs")
     if found.on_share is not None:
         lines.append(f"  polarity    {found.on_share:.1%} ON")
-    return lines + [f"  skipped     {count:,} {kind}" for kind, count in found.skipped.items() if count]
+    lines += [f"  skipped     {count:,} {kind}" for kind, count in found.skipped.items() if count]
+    return lines + [f"  note        {note}" for note in found.notes]
 
 
 def _of_sound(found: SoundInfo) -> list[str]:

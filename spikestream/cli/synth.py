@@ -30,9 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add("--for", dest="for_", default="10s", metavar="TIME", help="so much stream time, in whole samples (default 10s)")
     add("--size", default="34x34", metavar="WxH", help="pixels of the camera, 16 to 512 a side (default 34x34)")
     add("--seed", type=int, default=0, metavar="N", help="the same one gives the same file (default 0)")
-    add(
-        "--noise", type=float, default=0.5, metavar="HZ", help="events a pixel makes up (default 0.5)"
-    )
+    add("--noise", type=float, default=0.5, metavar="HZ", help="events a pixel makes up (default 0.5)")
     add("--labels", metavar="FILE", help="where the labels go (default: OUT with the suffix .csv)")
     add("--as", dest="as_", metavar="FORMAT", help="format of OUT, where its suffix does not tell")
     add("-f", "--force", action="store_true", help="put new files in the place of those that are there")

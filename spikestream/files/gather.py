@@ -48,9 +48,10 @@ class _Room:
         self._used += len(events)
 
     def filled(self) -> Array:
-        """Return what was kept."""
-        self._all.resize(self._used, refcheck=False)
-        return self._all
+        """Return what was kept, and keep it no more: decoder and room hold each other until a collector comes by."""
+        made, self._all = self._all, np.empty(0, EVENT)
+        made.resize(self._used, refcheck=False)
+        return made
 
     def _grow(self, least: int) -> None:
         read, events = self._known

@@ -23,7 +23,7 @@ class RecordingInfo:
     ``duration_us`` is the length of ``[first_t, last_t + 1)``, ``on_share`` the share of ON events, ``skipped`` what is
     no event, by kind. ``problems`` counts, by kind: steps ``backward`` and ``future`` (above 10 s), events ``outside``
     of the size, ``hot_pixels``, ``time_unit`` = 1 where the stamps do not look like µs, and ``damaged`` = 1 where the
-    recording breaks off.
+    recording breaks off. ``notes`` say what was taken for granted, such as the order of columns: nothing is wrong.
     """
 
     path: str
@@ -41,6 +41,7 @@ class RecordingInfo:
     skipped: dict[str, int]
     problems: dict[str, int]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def suspicious(self) -> bool:
@@ -144,4 +145,5 @@ def _facts(reader: Reader, seen: _Seen, warnings: list[str]) -> RecordingInfo:
         skipped=dict(reader.skipped),
         problems=dict(reader.problems),
         warnings=tuple(warnings),
+        notes=tuple(reader.notes),
     )

@@ -13,11 +13,11 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.options import check_options
 from spikestream.files.order import Order
-from spikestream.formats.base import Container, Decoder, Format
+from spikestream.formats.base import Container, Decoder, Format, ended
 from spikestream.formats.sniff import sniff
 from spikestream.registry import load
 
-CHUNK = 1 << 20
+CHUNK = 1 << 19
 HEAD = 4096
 """What the formats may look at to know their own."""
 
@@ -28,7 +28,7 @@ class Reader:
     ``path`` is a regular file or ``-`` for standard input; ``format`` a registered name, found by content where it is
     None; ``sensor``, ``size`` (pixels), ``raw`` (origin as stored) and ``options`` go to the format's decoder; ``time``
     is the policy of `Order`. Raises `RecordingError` with the file's name in it, and `ConfigError` for a wrong option.
-    Memory: one chunk of 1 MiB and what its decoder or container holds.
+    Memory: one chunk of 512 KiB and what its decoder or container holds.
     """
 
     def __init__(
@@ -126,6 +126,11 @@ class Reader:
         late = self._order.warning()
         return [*self.decoder.warnings, *([late] if late else [])]
 
+    @property
+    def notes(self) -> list[str]:
+        """Return what was taken for granted in reading, one line each: nothing is wrong."""
+        return list(getattr(self.decoder, "notes", ()))
+
     def peek(self) -> None:
         """Decode up to the first events, which still come out first, so that size and sensor are known."""
         first = next(self._arrays, None)
@@ -195,7 +200,7 @@ class Reader:
             self.consumed += self._filled
             self._filled = self._read()
         if self._codec is not None:
-            self._codec.finish()
+            yield from ended(self._codec)
 
     def _read(self, at_least: int = 1) -> int:
         """Fill the chunk's start and return by how many bytes; less than ``at_least`` only at the end of the file."""

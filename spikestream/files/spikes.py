@@ -18,7 +18,7 @@ from spikestream.files.atomic import replacing
 from spikestream.files.npy import add, add_column
 from spikestream.files.regular import open_regular
 
-COLUMNS = {"t": np.dtype("<i8"), "axon": np.dtype("<i4")}
+COLUMNS: dict[str, np.dtype[Any]] = {"t": np.dtype("<i8"), "axon": np.dtype("<i4")}
 
 
 def write_spikes(path: str | os.PathLike[str], batches: Iterable[Spikes], facts: Mapping[str, Any]) -> int:

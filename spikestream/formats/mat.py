@@ -1,7 +1,7 @@
 """ST-MNIST (.mat): what a skin of 10x10 taxels felt, as the array ``spiketrain`` of a MATLAB 5 file.
 
-The array has 101 rows and a column for each moment: 100 taxels with 1 (more pressure, ON), -1 (less) or 0, then the time
-in seconds. Taxel a lies at x = a mod 10, y = a div 10. Time is rounded to µs. MATLAB stores by columns, so that moments
+The array has 101 rows and a column for each moment: 100 taxels with 1 (ON: more pressure), -1 or 0, then the time in
+seconds. Taxel a lies at x = a mod 10, y = a div 10. Time is rounded to µs. MATLAB stores by columns, so that moments
 come one after the other. Sources: MathWorks' description of the MAT-file format; See et al. 2020, arXiv:2005.04319.
 """
 
@@ -25,6 +25,7 @@ ROWS = SIDE * SIDE + 1
 NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 """What values are stored as, by MATLAB's number of it: whole numbers in as few bytes as they fit into."""
 MATRIX, COMPRESSED = 14, 15
+COMPLEX = 0x800
 PREFIX = 4096
 """A matrix says what it is in fewer bytes."""
 PIECE = 1 << 18
@@ -202,7 +203,8 @@ class _Matrix:
 
     def _parse(self) -> None:
         """Read what the matrix is, where enough of it is there."""
-        at, parts = 8, []
+        at = 8
+        parts: list[bytes] = []
         while len(parts) < 3:
             part = self._element(at)
             if part is None:
@@ -217,8 +219,9 @@ class _Matrix:
         kind, begin, self.left, _ = values
         self._dims = tuple(int(one) for one in np.frombuffer(parts[1][: len(parts[1]) // 4 * 4], f"{self._order}i4"))
         self.name = re.sub(r"[^\w]", "?", parts[2].decode("latin1"))
-        if self.name == NAME and kind not in NUMBERS:
-            raise RecordingError(f"'{NAME}' holds no numbers", found=f"type {kind}")
+        flags = int.from_bytes(parts[0][:4], "little" if self._order == "<" else "big")
+        if self.name == NAME and (kind not in NUMBERS or flags & COMPLEX):
+            raise RecordingError(f"'{NAME}' holds no real numbers", found=f"type {kind}")
         self._dtype = np.dtype(f"{self._order}{NUMBERS.get(kind, 'u1')}")
         self._held = self._held[begin:]
         self.known = True

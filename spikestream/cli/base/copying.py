@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import Console
 from spikestream.cli.base.bar import Bar
+from spikestream.cli.base.reading import named
 from spikestream.errors import ConfigError, RecordingError, SpikestreamError
 from spikestream.files.atomic import replacing
 from spikestream.files.compare import difference
@@ -71,7 +72,8 @@ class Copy:
             raise SpikestreamError(text, details=[found], remedy="another format, e.g. --as aedat4")
 
     def _open(self) -> Reader:
-        given = {key: getattr(self.options, key) for key in ("format", "sensor", "time") if getattr(self.options, key)}
+        given: dict[str, Any] = {key: getattr(self.options, key) for key in ("format", "sensor", "time")}
+        given = {key: value for key, value in given.items() if value} | named(self.options.option)
         reader = Reader(self.options.source, size=self._size, **given)
         try:
             reader.peek()
@@ -105,6 +107,8 @@ class Copy:
 
     def _account(self, reader: Reader, filters: Filters | None) -> None:
         """Tell what of the recording is not in the file, or is there in another way."""
+        for note in reader.notes:
+            self.console.log(f"{reader.name}: {note}")
         self.warnings += [f"{reader.name}: {warning}" for warning in reader.warnings]
         self.warnings += [f"{reader.name}: not converted: {n:,} {kind}" for kind, n in reader.skipped.items() if n]
         self.warnings += [f"{reader.name}: {kind}: {n:,}" for kind, n in reader.problems.items() if n]

@@ -28,7 +28,7 @@ ROWS = 65_536
 ZIP = b"PK\x03\x04"
 ONE = ("events", "arr_0", "data", "event_data")
 """What a single array of events is called in NPZ files."""
-OURS = {"t": np.dtype("<i8"), "x": np.dtype("<u2"), "y": np.dtype("<u2"), "p": np.dtype("?")}
+OURS: dict[str, np.dtype[Any]] = {"t": np.dtype("<i8"), "x": np.dtype("<u2"), "y": np.dtype("<u2"), "p": np.dtype("?")}
 
 
 class _Table:
@@ -53,7 +53,9 @@ class _Table:
         rows = np.stack(list(columns.values()), axis=1)
         if self._order is None:
             self._order = told_order(rows)
-            warnings.append(f"the columns are taken as {self._order}, as their values tell; order= says otherwise")
+            warnings.append(
+                f"the columns are taken as {self._order}, as their values tell; --option order= says otherwise"
+            )
         return split(rows, self._order)
 
     def close(self) -> None:
@@ -93,16 +95,12 @@ class _Container:
             self._table, known = self._found(order)
             stack.callback(self._table.close)
             self._columns = Columns(self.warnings, size or known, unit)
+            self.size = self._columns.size
             self._closing = stack.pop_all()
 
     def _found(self, order: str | None) -> tuple[_Table, tuple[int, int] | None]:
         """Return the table of the file, and the size where it is stored."""
         raise NotImplementedError
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Return (width, height) in pixels, None where it is not known yet."""
-        return self._columns.size
 
     def summary(self) -> tuple[int, None, None]:
         """Return how many events there are."""
@@ -119,7 +117,9 @@ class _Container:
             except Exception as error:  # zipfile and zlib know no end of ways to trip over a damaged byte
                 what = f"the file is damaged after event {self._columns.done:,}"
                 raise RecordingError(what, details=[str(error)]) from error
-            yield from self._columns.events(columns, self.empty)
+            for events in self._columns.events(columns, self.empty):
+                self.size = self._columns.size
+                yield events
             self.consumed = self._bytes * (at + rows) // self._table.count
 
     def close(self) -> None:

@@ -29,6 +29,8 @@ class Decoder(Protocol):
     Two more attributes are for speed. One that decodes into memory it asks ``empty`` for (an `Empty`, such as `fresh`)
     lets a whole recording be read into the place where it stays. ``tidy`` says that the events of the array yielded
     last lie within ``size`` and each comes at most a second after the one before it, and never before it.
+    Two are for formats that need them: ``notes`` lists what was taken for granted, one line each, nothing being wrong;
+    and ``last()`` yields the events that only the end of the bytes completes, see `ended`.
     """
 
     size: tuple[int, int] | None
@@ -44,6 +46,13 @@ class Decoder(Protocol):
     def finish(self) -> None:
         """Say that no more bytes will come; raises `RecordingError` where some are left over."""
         ...
+
+
+def ended(decoder: Decoder) -> Iterator[Array]:
+    """Say that no more bytes will come: yield the events that only this completes, then raise what is to be raised."""
+    if hasattr(decoder, "last"):
+        yield from decoder.last()
+    decoder.finish()
 
 
 class Container(Protocol):

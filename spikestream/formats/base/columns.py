@@ -55,8 +55,8 @@ def check_order(order: str | None) -> None:
 def told_order(rows: Array) -> str:
     """Return the order that the first rows (n, 4) of an array leave no doubt of, as such as ``xytp``.
 
-    p is the only column of two values as polarities are, t the only other one that never steps back and grows; x comes
-    before y. Raises `RecordingError` where that is not so.
+    p is the only column of two values as polarities are, t the only other one that never steps back; x comes before
+    y. Raises `RecordingError` where that is not so.
     """
     columns = range(4)
     p = [i for i in columns if len(rows) and np.isin(rows[:, i], (-1, 0, 1)).all()]
@@ -66,7 +66,7 @@ def told_order(rows: Array) -> str:
             "the order of the four columns cannot be told from their values",
             expected="one of polarities, one of times that never steps back",
             found=f"{len(p)} and {len(t)}",
-            remedy="order='txyp' or order='xytp', as it is",
+            remedy="--option order=txyp or --option order=xytp, as it is",
         )
     rest = iter("xy")
     return "".join("p" if i in p else "t" if i in t else next(rest) for i in columns)
@@ -113,16 +113,20 @@ class Columns:
         if good:
             out = empty(good)
             out["t"], out["x"], out["y"], out["p"] = t[:good], x[:good], y[:good], p[:good] > 0
-            if warning := self._extent.fit(out):
-                self.warnings.append(warning)
-            self.done += good
-            yield out
+            yield from self.ready(out)
         if good < len(t):
             raise RecordingError(
                 f"row {self.done:,} is no event",
                 expected="-2^62 <= t < 2^62 µs, whole x and y of 0 to 65,535",
                 found=f"t {t[good]}, x {x[good]}, y {y[good]}",
             )
+
+    def ready(self, events: Array) -> Iterator[Array]:
+        """Yield events (n > 0,) EVENT as they are, and make room for them in the size."""
+        if warning := self._extent.fit(events):
+            self.warnings.append(warning)
+        self.done += len(events)
+        yield events
 
     def _time(self, t: Array, base_us: int) -> Array:
         """Return stamps in µs, as whole numbers where they fit into such."""
@@ -147,9 +151,7 @@ class Columns:
         finite = t[np.isfinite(t)]
         unit = "s" if np.any(finite != np.rint(finite)) else "us"
         why = "fractions" if unit == "s" else "none"
-        self.warnings.append(
-            f"t is stored as a fraction and has {why}: taken as {unit}; unit={unit} says so, or another"
-        )
+        self.warnings.append(f"t is stored as a fraction and has {why}: taken as {unit}; --option unit= says otherwise")
         return unit
 
 

@@ -43,7 +43,7 @@ class Decoder:
         self._asked = size
         self._extent = Extent(SIZES, size)
         self._layout = LAYOUTS[2]
-        self._state = np.zeros(5, np.int64)
+        self._state = np.zeros(4, np.int64)
         self._records = Records(BYTES)
         self._early = b""
         self._fed = 0
