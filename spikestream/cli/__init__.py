@@ -19,6 +19,7 @@ VERBS = {
     "info": "say what a recording is and holds",
     "convert": "write a recording in another format, or sound as the spikes of the cochlea",
     "record": "write what a sensor gives into a file",
+    "devices": "list what can be opened live: microphones, cameras, and why one cannot",
     "synth": "write a labelled recording that a seed makes up",
     "formats": "list the formats of recordings: what is read, what is written, and what is missing",
     "model": "show the network that a file describes, as text and as a picture",
