@@ -84,6 +84,18 @@ def test_a_pixel_that_only_the_decoder_looks_at_is_seen(tmp_path, place):
     assert reader.problems == {"outside": 1}
 
 
+def test_a_silence_that_only_what_is_left_out_breaks_is_one(tmp_path):
+    """DAT drops pixels outside of the size it tells: what lies around them may be further apart than its words."""
+    made = scene(80_015)
+    made["t"] = np.arange(80_015) + 900_000 * np.maximum(0, np.arange(80_015) - 80_000)
+    made["x"][80_001:-1] = 640
+    path = tmp_path / "a.dat"
+    ss.write(path, ss.Events(0, 20_000_000, made, (640, 480)), format="dat")
+    with Reader(path) as reader:
+        assert len(gathered(reader)) == 80_002
+    assert reader.problems == {"future": 1}
+
+
 def test_tidy_events_that_begin_before_the_last_ones_end_are_mended():
     order = Order()
     made = scene(100)

@@ -17,9 +17,9 @@ from spikestream.formats.base.extent import Extent
 
 NAMES = {
     "t": ("t", "ts", "time", "timestamp", "timestamps", "times", "event_t", "events_t"),
-    "x": ("x", "xs", "x_pos", "x_coordinate", "event_x", "events_x"),
-    "y": ("y", "ys", "y_pos", "y_coordinate", "event_y", "events_y"),
-    "p": ("p", "ps", "pol", "pols", "polarity", "polarities", "on", "event_p", "events_p"),
+    "x": ("x", "xs", "x_pos", "x_coordinate", "event_x", "events_x", "col"),
+    "y": ("y", "ys", "y_pos", "y_coordinate", "event_y", "events_y", "row"),
+    "p": ("p", "ps", "pol", "pols", "polarity", "polarities", "on", "event_p", "events_p", "is_on"),
 }
 """What the columns are called in files of the field."""
 UNITS = {"ns": (1, 1_000), "us": (1, 1), "ms": (1_000, 1), "s": (1_000_000, 1)}

@@ -8,20 +8,19 @@ from itertools import pairwise, permutations
 from typing import NamedTuple, NoReturn
 
 from spikestream.errors import ConfigError, RecordingError
+from spikestream.formats.base.columns import NAMES
 
 POWERS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """How many powers of ten lie between a unit of time and µs."""
-WORDS = {"s": "s secs? seconds?", "ms": "ms msecs? milliseconds?", "us": "us µs μs usecs? microseconds?"}
-WORDS["ns"] = "ns nsecs? nanoseconds?"
-TIME = r"(?:timestamps?|time|ts|t)"
-NAMES = {
-    "x": re.compile(r"x|x_?pos|col|column"),
-    "y": re.compile(r"y|y_?pos|row"),
-    "p": re.compile(r"p|pol|polarity|polarities|on|is_?on"),
-    **{unit: re.compile(rf"{TIME}[ _]*[\[(_ ]({'|'.join(words.split())})[\])]?") for unit, words in WORDS.items()},
-    "t": re.compile(TIME),
+WORDS = {
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
+    "us": ("us", "µs", "μs", "usec", "usecs", "microsecond", "microseconds"),
+    "ns": ("ns", "nsec", "nsecs", "nanosecond", "nanoseconds"),
 }
-"""How headers call what; a unit stands for t in that unit."""
+"""What headers call the units of time."""
+TIME_IN = re.compile(rf"({'|'.join(NAMES['t'])})[ _]*[\[(_ ](\w+)[\])]?")
+"""A name of t with its unit behind it."""
 SIZE = re.compile(r"([xy])@([1-9]\d{0,4})")
 """How faery's headers tell the size of the sensor."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
@@ -67,9 +66,10 @@ def named(line: str) -> Columns | None:
         if side := SIZE.fullmatch(name):
             name = side[1]
             sides[name] = int(side[2])
-        role = next((role for role, names in NAMES.items() if names.fullmatch(name)), "_")
-        unit = role if role in POWERS else unit
-        roles += "t" if role in POWERS else role
+        timed = TIME_IN.fullmatch(name)
+        told = next((one for one, words in WORDS.items() if timed and timed[2] in words), None)
+        unit = unit or told
+        roles += "t" if told else next((role for role, names in NAMES.items() if name in names), "_")
     for role in "txyp":
         if roles.count(role) > 1:
             what = f"the header has {roles.count(role)} columns that may be {role}"

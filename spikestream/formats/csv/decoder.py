@@ -11,6 +11,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base.columns import SIZES
 from spikestream.formats.base.extent import Extent
 from spikestream.formats.csv.columns import POWERS, cells, checked_unit, ordered
 from spikestream.formats.csv.head import Head, Table, understood
@@ -20,7 +21,6 @@ LONGEST = 1 << 16
 NEAR = 256
 LEAST = len("1,1,1,1\n")
 SIDE = 1 << 16
-SIZES = ((128, 128), (240, 180), (346, 260), (640, 480), (1280, 720), (SIDE, SIDE))
 SHOWN = {"us": "µs"}
 EXPECTED = {
     "t": "a time, a number that fits 64 bits as µs",
