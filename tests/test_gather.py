@@ -15,6 +15,7 @@ from spikestream.batch import EVENT
 from spikestream.files.gather import gathered
 from spikestream.files.order import Order
 from spikestream.files.reader import Reader
+from spikestream.formats.aedat4 import FORMAT as AEDAT4
 from spikestream.kernels.packed import PACKED
 
 __all__ = ["plain"]
@@ -96,6 +97,22 @@ def test_a_silence_that_only_what_is_left_out_breaks_is_one(tmp_path):
     assert reader.problems == {"future": 1}
 
 
+@pytest.mark.parametrize("step_us", [-5_000, 11_000_000])
+def test_a_step_between_packets_that_come_together_is_seen(tmp_path, step_us):
+    made = scene(150_000)
+    made["t"] = 20_000_000 + np.arange(150_000) + np.where(np.arange(150_000) >= 100_000, step_us, 0)
+    encoder = AEDAT4.encoder(size=(640, 480))
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(
+        b"".join(encoder.feed(made[at : at + 1_000]) for at in range(0, 150_000, 1_000)) + encoder.finish()
+    )
+    with Reader(path, time="keep") as reader:
+        assert np.array_equal(gathered(reader), made)
+        assert len(reader.decoder.packets) == 1
+        assert reader.decoder.packets[0] == 150
+    assert reader.problems == ({"backward": 1} if step_us < 0 else {"future": 1})
+
+
 def test_tidy_events_that_begin_before_the_last_ones_end_are_mended():
     order = Order()
     made = scene(100)
@@ -130,9 +147,10 @@ def test_events_outside_of_the_size_are_seen_in_aedat4(tmp_path):
         assert reader.problems.get("outside", 0) == outside
 
 
-def test_what_was_read_is_gone_with_its_last_name_and_waits_for_no_collector(tmp_path):
-    path = tmp_path / "a.dat"
-    ss.write(path, ss.Events(0, 400_000, scene(400_000), (640, 480)), format="dat")
+@pytest.mark.parametrize("format", ["dat", "aedat4"])
+def test_what_was_read_is_gone_with_its_last_name_and_waits_for_no_collector(tmp_path, format):
+    path = tmp_path / f"a.{format}"
+    ss.write(path, ss.Events(0, 400_000, scene(400_000), (640, 480)), format=format)
     ss.read(path)
     gc.collect()
     gc.disable()
