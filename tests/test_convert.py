@@ -245,7 +245,7 @@ def test_what_is_read_is_never_written_over(link, sounding, wav, tmp_path):
     [
         (["WAV", "x.aedat4"], 2, ".npz"),
         (["WAV", "x"], 2, ".npz"),
-        (["LOOKS", "x.wav"], 2, "allowed: .aedat, .aedat"),
+        (["LOOKS", "x.tiff"], 2, "allowed: .aedat, .aedat"),
         (["LOOKS", "x"], 2, ".aedat4"),
         (["LOOKS", "x.npz", "--bands", "8"], 2, "--bands is not for events"),
         (["WAV", "x.npz", "--sensor", "dvs128"], 2, "--sensor is not for sound"),

@@ -20,10 +20,10 @@ from spikestream.files.reader import Reader
 
 def test_a_crash_is_one_error(tmp_path, monkeypatch):
     (tmp_path / "crashing.py").write_text(
-        "import os, signal, time\n"
+        "import numpy, os, signal\n"
         "def die(text):\n    yield {'n': 1}, b'one'\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
         "def spin(text):\n    yield {}, b''\n    while True: pass\n"
-        "def eat(text):\n    taken = bytearray(1 << 33)\n    yield {}, taken[:1]\n"
+        "def eat(text):\n    taken = numpy.empty(1 << 33, numpy.uint8)\n    yield {}, bytes(taken[:1])\n"
         "def well(text, more):\n    yield {'pid': os.getpid()}, text.encode() + more.encode()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

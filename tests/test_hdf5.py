@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import evlib
@@ -18,7 +20,9 @@ from hdf5files import SIZE, batch, columns, scene
 from plainformat import error_of, whole
 
 import spikestream as ss
+from spikestream.errors import RecordingError
 from spikestream.files.reader import Reader
+from spikestream.formats.base import chunks
 
 
 @pytest.mark.parametrize("chunk", [16_384, 1_000])
@@ -84,6 +88,70 @@ def test_one_dataset_of_rows_or_of_fields(tmp_path):
         got = ss.read(tmp_path / name)
         assert np.array_equal(got.data, events), name
         assert got.size == SIZE
+
+
+FIELDS = {
+    "prophesee": hdf5files.CD,
+    "packed": np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "<i2")]),
+    "others": np.dtype([("polarity", "i1"), ("ts", ">u8"), ("x", "<u4"), ("y", ">u2")]),
+}
+
+
+@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize(
+    "packing",
+    [
+        {"chunks": (1_000,)},
+        {"chunks": (16_384,), "compression": "gzip"},
+        {"chunks": (999,), "shuffle": True},
+        {"chunks": (16_384,), "compression": "gzip", "shuffle": True},
+        {"chunks": (16_384,), "compression": "gzip", "shuffle": True, "fletcher32": True},
+        {"chunks": (70_000,), "compression": "gzip", "shuffle": True},
+    ],
+)
+def test_fields_in_every_packing(tmp_path, fields, packing):
+    events, dtype = scene(100_001, start=3), FIELDS[fields]
+    rows = np.zeros(len(events), dtype)
+    for name, column in zip(sorted(dtype.names, key=lambda name: "txyp".index(name[0])), "txyp", strict=True):
+        rows[name] = events[column]
+    minus = rows["p" if "p" in dtype.names else "polarity"]
+    minus[minus == 0] = -1
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("CD/events", data=rows, **packing)
+    assert np.array_equal(ss.read(tmp_path / "a.h5").data, events)
+    assert np.array_equal(whole(Reader(tmp_path / "a.h5", unit="ms"))["t"], events["t"] * 1_000)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["CD/t_offset"] = 7
+    got = whole(Reader(tmp_path / "a.h5"))
+    assert np.array_equal(got["t"], events["t"] + 7)
+    assert all(np.array_equal(got[name], events[name]) for name in "xyp")
+
+
+@pytest.mark.parametrize(
+    ("stored", "what"),
+    [
+        (zlib.compress(bytes(15_999)), "a chunk has another size"),
+        (zlib.compress(bytes(1 << 26)), "a chunk has another size"),
+        (zlib.compress(bytes(16_000))[:-20], "a chunk has another size"),
+        (b"no such thing", "a chunk cannot be inflated"),
+    ],
+)
+def test_damaged_chunks_of_fields_are_refused(tmp_path, stored, what):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("CD/events", data=hdf5files.cd(scene(3_000)), chunks=(1_000,), compression="gzip")
+        data.id.write_direct_chunk((1_000,), stored)
+    rows, error = taken(Reader(tmp_path / "a.h5"))
+    assert rows == scene(3_000)[:1_000].tolist()
+    assert what in error
+
+
+def test_a_bomb_is_inflated_as_far_as_its_chunk():
+    bomb = memoryview(zlib.compress(bytes(1 << 26)))
+    tracemalloc.start()
+    with pytest.raises(RecordingError, match="another size"):
+        chunks.unfiltered(bomb, [chunks.DEFLATE], 16_000)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 def test_of_two_cameras_one_has_to_be_chosen(tmp_path):

@@ -28,7 +28,7 @@ class _Room:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._all = np.empty((reader.bytes or 0) // EVENT_BYTES + SPARE, EVENT)
+        self._all = np.empty(_expected(reader) + SPARE, EVENT)
         self._used = 0
         self._known = (0, 0)  # so many bytes became so many events
 
@@ -59,3 +59,10 @@ class _Room:
         larger = np.empty(max(least + least // 2, guess + guess // 8) + SPARE, EVENT)
         larger[: self._used] = self._all[: self._used]
         self._all = larger
+
+
+def _expected(reader: Reader) -> int:
+    """Return how many events there will be, as the recording says or as its size lets one guess."""
+    size = reader.bytes or 0
+    told = reader.container.summary() if reader.container is not None else None
+    return size // EVENT_BYTES if told is None else min(told[0], size)  # what a damaged one says may be beyond measure

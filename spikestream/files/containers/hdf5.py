@@ -15,9 +15,8 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.files.containers.hdf5_writing import Packer
 from spikestream.files.feeder import feed
-from spikestream.formats.base import Empty, Format, fresh
+from spikestream.formats.base import Empty, Format, chunks, fresh
 from spikestream.formats.base.columns import OPTIONS, Columns, check_order, named, split, told_order
-from spikestream.formats.base.ecf import unpacked
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 READ = "spikestream.files.containers.hdf5_reading:read"
@@ -45,7 +44,7 @@ class Container:
         self.warnings: list[str] = []
         self.consumed = 0
         self.empty: Empty = fresh
-        self._order = order
+        self._order, self._unit = order, unit
         self._bytes = os.stat(path).st_size
         self._news = feed(READ, path, {"group": group})
         facts, _ = next(self._news)
@@ -63,14 +62,27 @@ class Container:
     def events(self) -> Iterator[Array]:
         """Yield arrays (n,) EVENT; raises `RecordingError` where the file is damaged or a row is no event."""
         for facts, data in self._news:
-            if "ecf" in facts:
-                parts = self._columns.ready(unpacked(np.frombuffer(data, np.uint8), facts["ecf"], self.empty))
+            if "filters" in facts:
+                parts = self._unpacked(facts["filters"], facts["rows"], facts["chunk"], _dtype(facts["kind"]), data)
             else:
                 parts = self._columns.events(self._split(facts["parts"], data), self.empty, self._offset)
             for events in parts:
                 self.size = self._columns.size
                 yield events
             self.consumed = self._bytes * min(self._columns.done, self._count) // max(1, self._count)
+
+    def _unpacked(
+        self, filters: list[int], count: int, rows: int, dtype: np.dtype[Any], data: memoryview
+    ) -> Iterator[Array]:
+        """Yield the first events of a chunk of so many rows, as it is stored."""
+        if chunks.ECF in filters:
+            return self._columns.ready(chunks.of_ecf(np.frombuffer(data, np.uint8), count, self.empty))
+        names = named(dtype.names or ()) or {}
+        plain, shuffled = chunks.unfiltered(data, filters, rows * dtype.itemsize)
+        if shuffled and not self._offset and self._unit in (None, "us") and _fields(dtype, names) == chunks.PLAIN:
+            return self._columns.ready(chunks.of_planes(plain, dtype, names, count, self.empty))
+        block = chunks.rows(plain, shuffled, dtype, count)
+        return self._columns.events({column: block[one] for column, one in names.items()}, self.empty, self._offset)
 
     def _split(self, parts: list[Any], data: memoryview) -> dict[str, Array]:
         """Return columns t, x, y, p of a block that was sent."""
@@ -98,6 +110,11 @@ class Container:
     def close(self) -> None:
         """End the process apart, where it stands in the midst of the file."""
         self._news.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def _fields(dtype: np.dtype[Any], names: dict[str, str]) -> dict[str, np.dtype[Any]]:
+    assert dtype.fields is not None
+    return {column: dtype.fields[name][0] for column, name in names.items()}
 
 
 def _dtype(kind: Any) -> np.dtype[Any]:

@@ -1,7 +1,7 @@
 """Where the events of an HDF5 file lie, and their values by blocks: what runs in a process apart.
 
 The library is C code and trusts its file. So only plain links are followed, nothing is read before its size was
-compared with that of the file, and chunks that Prophesee's codec packed are handed on as they are: ours unpacks them.
+compared with that of the file, and chunks of Prophesee's layout are handed on as they are stored, for others to unpack.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from spikestream.errors import PluginError, RecordingError
 from spikestream.files.feeder import News
+from spikestream.formats.base.chunks import DEFLATE, ECF, SHUFFLE
 from spikestream.formats.base.columns import named
 
 ROWS = 65_536
 """Rows sent at a time."""
 MOST_CHUNK = 1 << 26
 MOST_OBJECTS, MOST_DEPTH = 4096, 8
-ECF = 36_559
 OURS = frozenset({1, 2, 3, 4, 5, 6, 32_000})
 """Filters that the library has: deflate, shuffle, checksum, szip, n-bit, scale-offset, lzf."""
 PLUGINS = frozenset({32_001, 32_004, 32_008, 32_015, 32_026})
@@ -133,7 +133,7 @@ def _check(h5py: Any, dataset: Any, size: int) -> None:
         raise RecordingError(f"{name} is not all there", expected=f"{expected:,} chunks", found=found)
     if math.prod(dataset.chunks) * dataset.dtype.itemsize > MOST_CHUNK:
         raise RecordingError(f"{name} has chunks of more than {MOST_CHUNK:,} bytes")
-    filters = {plist.get_filter(i)[0] for i in range(plist.get_nfilters())}
+    filters = set(_filters(dataset))
     if filters & PLUGINS:
         try:
             import hdf5plugin  # noqa: F401  # to import it is to register its filters
@@ -144,9 +144,8 @@ def _check(h5py: Any, dataset: Any, size: int) -> None:
 
 
 def _is_ecf(dataset: Any) -> bool:
-    plist = dataset.id.get_create_plist()
     fields = dataset.dtype.names is not None and set(dataset.dtype.names) == {"x", "y", "p", "t"}
-    return bool(fields and plist.get_nfilters() == 1 and plist.get_filter(0)[0] == ECF)
+    return bool(fields and _filters(dataset) == [ECF])
 
 
 def _facts(file: Any, place: Place, count: int) -> dict[str, Any]:
@@ -194,7 +193,7 @@ def _number(one: Any, name: str) -> int | None:
 
 def _blocks(place: Place, count: int) -> Iterator[News]:
     first = next(iter(place.data.values()))
-    if first.chunks is not None and _is_ecf(first):
+    if "" in place.data and _is_handed_on(first):
         yield from _pieces(first, count)
         return
     step = max((one.chunks[0] for one in place.data.values() if one.chunks is not None), default=ROWS)
@@ -207,29 +206,40 @@ def _blocks(place: Place, count: int) -> Iterator[News]:
             yield {"parts": [_described(name, one) for name, one in parts.items()]}, _joined(list(parts.values()))
 
 
+def _is_handed_on(dataset: Any) -> bool:
+    """Return whether chunks are small, and packed by what others unpack: ECF, or shuffle and deflate in that order."""
+    if dataset.dtype.names is None or dataset.chunks is None or dataset.chunks[0] > ROWS:
+        return False
+    return _is_ecf(dataset) or _filters(dataset) in ([], [DEFLATE], [SHUFFLE], [SHUFFLE, DEFLATE])
+
+
+def _filters(dataset: Any) -> list[int]:
+    plist = dataset.id.get_create_plist()
+    return [int(plist.get_filter(i)[0]) for i in range(plist.get_nfilters())]
+
+
 def _pieces(dataset: Any, count: int) -> Iterator[News]:
-    """Yield the chunks of Prophesee's codec as they are stored; one that made nothing smaller is not packed."""
-    rows = dataset.chunks[0]
+    """Yield chunks as they are stored, and which filters to undo: one that made nothing smaller was left out."""
+    rows, filters, kind = dataset.chunks[0], _filters(dataset), _kind(dataset.dtype)
     for at in range(0, count, rows):
         left_out, stored = dataset.id.read_direct_chunk((at,))
-        events = min(rows, count - at)
-        if left_out & 1:
-            block = np.frombuffer(stored, dataset.dtype, count=events)
-            yield {"parts": [_described("", block)]}, _joined([block])
-        else:
-            yield {"ecf": events}, memoryview(stored)
+        applied = [one for i, one in enumerate(filters) if not left_out >> i & 1]
+        yield {"filters": applied, "rows": min(rows, count - at), "chunk": rows, "kind": kind}, memoryview(stored)
 
 
 def _described(name: str, values: Any) -> tuple[str, Any, int, int]:
     """Return what an array is: its name, its type, how many rows it has, and how wide they are."""
-    dtype = values.dtype
-    kind: Any = dtype.str
-    if dtype.names is not None:
-        fields = [(one, dtype.fields[one][0], dtype.fields[one][1]) for one in (named(dtype.names) or {}).values()]
-        if any(field.shape or field.kind not in "biuf" for _, field, _ in fields):
-            raise RecordingError("a field of the events holds no number", found=str(dtype))
-        kind = [[one, field.str, offset] for one, field, offset in fields] + [dtype.itemsize]
-    return name, kind, len(values), values.shape[1] if values.ndim == 2 else 1
+    return name, _kind(values.dtype), len(values), values.shape[1] if values.ndim == 2 else 1
+
+
+def _kind(dtype: Any) -> Any:
+    """Return a type as text, or as its four fields with their places and its size."""
+    if dtype.names is None:
+        return dtype.str
+    fields = [(one, dtype.fields[one][0], dtype.fields[one][1]) for one in (named(dtype.names) or {}).values()]
+    if any(field.shape or field.kind not in "biuf" for _, field, _ in fields):
+        raise RecordingError("a field of the events holds no number", found=str(dtype))
+    return [[one, field.str, offset] for one, field, offset in fields] + [dtype.itemsize]
 
 
 def _joined(arrays: list[Any]) -> memoryview:

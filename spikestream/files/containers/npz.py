@@ -81,7 +81,15 @@ def _table(array: Stored, order: str | None) -> _Table | None:
 class _Container:
     """Read events of a table by blocks; ``sensor`` and ``raw`` change nothing. Bound: 65,536 rows of it."""
 
-    def __init__(self, path: str, size: tuple[int, int] | None, order: str | None, unit: str | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        sensor: str | None = None,
+        size: tuple[int, int] | None = None,
+        raw: bool = False,
+        order: str | None = None,
+        unit: str | None = None,
+    ) -> None:
         check_order(order)
         self.sensor = ""
         self.skipped: dict[str, int] = {}
@@ -130,17 +138,6 @@ class _Container:
 class NpyContainer(_Container):
     """An array in a file of its own: see `_Container`."""
 
-    def __init__(
-        self,
-        path: str,
-        sensor: str | None = None,
-        size: tuple[int, int] | None = None,
-        raw: bool = False,
-        order: str | None = None,
-        unit: str | None = None,
-    ) -> None:
-        super().__init__(path, size, order, unit)
-
     def _found(self, order: str | None) -> tuple[_Table, None]:
         array = stored(lambda: open_regular(self._path), self._bytes)
         table = _table(array, order)
@@ -152,17 +149,6 @@ class NpyContainer(_Container):
 
 class NpzContainer(_Container):
     """Arrays packed together: see `_Container`."""
-
-    def __init__(
-        self,
-        path: str,
-        sensor: str | None = None,
-        size: tuple[int, int] | None = None,
-        raw: bool = False,
-        order: str | None = None,
-        unit: str | None = None,
-    ) -> None:
-        super().__init__(path, size, order, unit)
 
     def _found(self, order: str | None) -> tuple[_Table, tuple[int, int] | None]:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.ros.records import Cutter, Head, Record, Recording
+from spikestream.formats.ros.records import Head, Record, Recording
 
 MAGIC = b"#ROSBAG V2.0\n"
 MESSAGE, BAG, CHUNK, CONNECTION = 2, 3, 5, 7
@@ -55,33 +55,14 @@ def _fields(data: memoryview) -> dict[bytes, bytes]:
 class Decoder(Recording):
     """Decode a bag fed in any pieces; ``sensor`` and ``raw`` change nothing: see `Recording`."""
 
-    noun = "bag"
+    noun, magic, head = "bag of ROS 1", MAGIC, staticmethod(head)
 
-    def __init__(
-        self,
-        sensor: str | None = None,
-        size: tuple[int, int] | None = None,
-        raw: bool = False,
-        topic: str | None = None,
-    ) -> None:
-        super().__init__(sensor, size, raw, topic)
-        self._magic = b""
-        self._cutter = Cutter(head)
-
-    def records(self, data: bytes) -> Iterator[Array]:
-        """Yield the events of the records that these bytes complete."""
-        missing = len(MAGIC) - len(self._magic)
-        self._magic += data[:missing]
-        if self._magic != MAGIC[: len(self._magic)]:
-            raise RecordingError("no bag of ROS 1", offset=0, expected=repr(MAGIC), found=repr(self._magic))
-        for record in self._cutter.feed(data[missing:]):
-            yield from self._record(record)
-
-    def _record(self, record: Record) -> Iterator[Array]:
+    def record(self, record: Record) -> Iterator[Array]:
+        """Yield the events of a record."""
         if record.kind == CHUNK:
             packing = record.fields.get(b"compression", b"").decode("latin1")
-            for one in self.chunk(record.data, packing, head):
-                yield from self._record(one) if one.kind != CHUNK else ()
+            for one in self.chunk(record.data, packing):
+                yield from self.record(one) if one.kind != CHUNK else ()
         elif record.kind == CONNECTION:
             self._connection(record)
         elif record.kind == MESSAGE:
@@ -97,7 +78,7 @@ class Decoder(Recording):
 
     def finish(self) -> None:
         """Raise `RecordingError` where the bag is cut short, or has no topic of events."""
-        self.ended(self._magic == MAGIC and not self._cutter.cut)
+        self.ended(not self.cutter.cut)
 
 
 def _connection_of(record: Record) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.ros.records import Cutter, Head, Record, Recording
+from spikestream.formats.ros.records import Head, Record, Recording
 from spikestream.formats.ros.topics import LONGEST
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -50,37 +50,21 @@ class _Parts:
 class Decoder(Recording):
     """Decode an MCAP file fed in any pieces; ``sensor`` and ``raw`` change nothing: see `Recording`."""
 
-    noun = "MCAP file"
+    noun, magic, head = "MCAP file", MAGIC, staticmethod(head)
 
-    def __init__(
-        self,
-        sensor: str | None = None,
-        size: tuple[int, int] | None = None,
-        raw: bool = False,
-        topic: str | None = None,
-    ) -> None:
-        super().__init__(sensor, size, raw, topic)
-        self._magic = b""
-        self._cutter = Cutter(head)
+    def begin(self) -> None:
+        """Know nothing yet of what the file holds."""
         self._schemas: dict[int, str] = {}
         self._ended = False
 
-    def records(self, data: bytes) -> Iterator[Array]:
-        """Yield the events of the records that these bytes complete; what follows the data is passed over."""
-        missing = len(MAGIC) - len(self._magic)
-        self._magic += data[:missing]
-        if self._magic != MAGIC[: len(self._magic)]:
-            raise RecordingError("no MCAP file", offset=0, expected=repr(MAGIC), found=repr(self._magic))
-        for record in self._cutter.feed(data[missing:]):
-            yield from self._record(record)
-
-    def _record(self, record: Record) -> Iterator[Array]:
+    def record(self, record: Record) -> Iterator[Array]:
+        """Yield the events of a record."""
         parts = _Parts(record.data)
         if record.kind == CHUNK:
             parts.take(28)  # first and last time, size and checksum of the plain content
             packing = parts.text()
-            for one in self.chunk(parts.take(parts.number(8)), packing, head):
-                yield from self._record(one) if one.kind in (SCHEMA, CHANNEL, MESSAGE) else ()
+            for one in self.chunk(parts.take(parts.number(8)), packing):
+                yield from self.record(one) if one.kind in (SCHEMA, CHANNEL, MESSAGE) else ()
         elif record.kind == SCHEMA:
             schema = parts.number(2)
             self._schemas[schema] = parts.text()[:LONGEST]
@@ -96,7 +80,7 @@ class Decoder(Recording):
 
     def finish(self) -> None:
         """Raise `RecordingError` where the file is cut short, or has no topic of events."""
-        self.ended(self._ended and self._cutter.held == MAGIC)
+        self.ended(self._ended and self.cutter.held == MAGIC)
 
 
 def sniff(data: bytes) -> bool:

@@ -115,7 +115,8 @@ class Recording:
     say. Bounds: a chunk as it is packed and a message, each of at most 64 MiB, and the events of 65,536 words.
     """
 
-    noun = ""
+    noun, magic = "", b""
+    head: Callable[[memoryview], Head | None]
 
     def __init__(
         self,
@@ -130,7 +131,10 @@ class Recording:
         self.warnings: list[str] = []
         self.empty: Empty = fresh
         self.topics = Topics(topic, size)
+        self.cutter = Cutter(self.head)
         self._fed = 0
+        self._begun = b""
+        self.begin()
 
     def _tell(self) -> None:
         self.size, self.skipped, self.warnings = self.topics.told()
@@ -139,7 +143,7 @@ class Recording:
         """Yield arrays (n,) EVENT decoded from these bytes; raises `RecordingError` after the good ones."""
         self._fed += len(data)
         try:
-            for events in self.records(bytes(data)):
+            for events in self._records(bytes(data)):
                 self._tell()
                 yield events
             self._tell()
@@ -147,13 +151,24 @@ class Recording:
             error.offset = error.offset if error.offset is not None else self._fed - len(data)
             raise
 
-    def records(self, data: bytes) -> Iterator[Array]:
-        """Yield the events of the records that these bytes complete."""
+    def _records(self, data: bytes) -> Iterator[Array]:
+        missing = len(self.magic) - len(self._begun)
+        self._begun += data[:missing]
+        if self._begun != self.magic[: len(self._begun)]:
+            raise RecordingError(f"no {self.noun}", offset=0, expected=repr(self.magic), found=repr(self._begun))
+        for record in self.cutter.feed(data[missing:]):
+            yield from self.record(record)
+
+    def begin(self) -> None:
+        """Make what a decoder keeps besides."""
+
+    def record(self, record: Record) -> Iterator[Array]:
+        """Yield the events of a record."""
         raise NotImplementedError
 
-    def chunk(self, data: memoryview, packing: str, head: Callable[[memoryview], Head | None]) -> Iterator[Record]:
+    def chunk(self, data: memoryview, packing: str) -> Iterator[Record]:
         """Yield the records of a chunk."""
-        cutter, left = Cutter(head), LARGER * len(data) + PIECE
+        cutter, left = Cutter(self.head), LARGER * len(data) + PIECE
         for piece in unpacked(data, packing):
             left -= len(piece)
             if left < 0:
@@ -164,7 +179,7 @@ class Recording:
 
     def ended(self, whole: bool) -> None:
         """Raise `RecordingError` where the recording is not whole, or held no events' topic."""
-        if not whole:
+        if self._begun != self.magic or not whole:
             raise RecordingError(
                 f"the {self.noun} is cut short",
                 offset=self._fed,
