@@ -5,8 +5,8 @@
 Each contestant has a process of its own (benchmarks/peer_formats.py), reads the file once for nothing and then several
 times, and is judged by the CPU seconds of its quickest one; wall time and peak memory stand beside. Contestants that
 read whole end with t, x, y and p in memory of their own; those that stream hand out arrays of them piece by piece. The
-files hold random events of a sensor of 1280x720 (128x128 for N-MNIST and AEDAT 2), written by faery where it can. A
-figure is our speed over that of the fastest peer, whole and streamed: 1 or more is the target.
+files hold random events of a sensor of 1280x720 (128x128 for N-MNIST and AEDAT 1, 346x260 for AEDAT 2), written by
+faery where it can. A figure is our speed over that of the fastest peer, whole and streamed: 1 or more is the target.
 """
 
 from __future__ import annotations
@@ -37,16 +37,22 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {
     "aedat4-zstd": {"whole": ("aedat", "dv", "evutils", "faery"), "stream": ("aedat", "dv", "faery")},
     "es": {"whole": ("event_stream", "faery"), "stream": ("event_stream", "faery")},
     "aedat3": {"whole": ("evutils",), "stream": ()},
-    "aedat2": {"whole": ("evutils",), "stream": ("evutils",)},
+    "aedat2": {"whole": ("evutils", "tonic"), "stream": ("evutils",)},
+    "aedat1": {"whole": ("evutils",), "stream": ("evutils",)},
+    "csv": {"whole": ("faery",), "stream": ("faery",)},
     "bin": {"whole": ("tonic",), "stream": ()},
+    "npy": {"whole": ("numpy",), "stream": ()},
+    "npz": {"whole": ("evutils", "numpy"), "stream": ("evutils",)},
+    "hdf5": {"whole": ("evutils", "h5py"), "stream": ("evutils",)},
 }
 """Who reads what, by itself and rightly on this file."""
-SMALL = ("aedat2", "bin")
+SIZES = {"aedat1": (128, 128), "bin": (128, 128), "aedat2": (346, 260)}
+BY_FAERY = ("evt2", "evt3", "dat", "aedat4", "es", "csv")
 
 
 def scene(events: int, format: str) -> tuple[Array, tuple[int, int]]:
     """Return random events in time order, and the size of their sensor."""
-    side = (128, 128) if format in SMALL else (1280, 720)
+    side = SIZES.get(format, (1280, 720))
     rng, made = np.random.default_rng(1), np.zeros(events, EVENT)
     span_us = (1 << 23) - 1 if format == "bin" else events
     made["t"] = np.sort(rng.integers(0, span_us, events))
@@ -59,17 +65,21 @@ def written(folder: Path, format: str, events: int) -> Path:
     """Write the file of a format, by faery where it writes that."""
     made, size = scene(events, format)
     name, _, packing = format.partition("-")
-    suffix = {"aedat4": "aedat4", "aedat2": "aedat2", "aedat3": "aedat", "dat": "dat", "es": "es", "bin": "bin"}.get(
-        name, "raw"
-    )
+    suffix = "raw" if name.startswith("evt") else {"aedat1": "aedat", "aedat3": "aedat"}.get(name, name)
     path = folder / f"{format}.{suffix}"
-    if name in ("evt2", "evt3", "dat", "aedat4", "es"):
+    if name in BY_FAERY:
         import faery
 
         stream = faery.events_stream_from_array(made.astype(faery.EVENTS_DTYPE), dimensions=size)
         version = {"evt2": "evt2", "evt3": "evt3", "dat": "dat2"}.get(name)
         compression = (packing, 1) if packing in ("lz4", "zstd") else None
         stream.to_file(path, version=version, compression=compression, zero_t0=False)
+    elif name == "aedat1":
+        records = np.empty(events, [("address", ">u2"), ("stamp", ">u4")])
+        records["address"], records["stamp"] = made["y"] << 8 | made["x"] << 1 | made["p"], made["t"]
+        path.write_bytes(b"#!AER-DAT1.0\r\n# AEChip: DVS128\r\n#End Of ASCII Header\r\n" + records.tobytes())
+    elif name == "npy":
+        np.save(path, made)
     else:
         ss.write(path, ss.Events(0, int(made["t"][-1]) + 1, made, size), format=name)
     return path

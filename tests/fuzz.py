@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
+from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Decoder
+from spikestream.formats.base import Decoder, ended
 
 FORGED = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1)
 """Values that length, count and offset fields are forged to; as signed fields some of them are negative."""
@@ -38,7 +39,7 @@ def drain(make_decoder: Callable[[], Decoder], data: bytes, rng: Random) -> int:
         for piece in pieces(data, rng):
             for part in decoder.feed(piece):
                 events += len(part)
-        decoder.finish()
+        events += sum(len(part) for part in ended(decoder))
     except RecordingError:
         pass
     return events
@@ -86,3 +87,15 @@ def _tail(good: bytes, rng: Random) -> bytes:
 
 def _noise(good: bytes, rng: Random) -> bytes:
     return good[: rng.choice((0, 0, 3, 14, 32))] + rng.randbytes(rng.choice((0, 1, 5, 28, 300)))
+
+
+def taken(parts: Iterator[Array], end: Callable[[], None] = lambda: None) -> tuple[list[tuple[object, ...]], str]:
+    """Return the events that come before damage as rows, and the text of the error, "" where there is none."""
+    rows: list[tuple[object, ...]] = []
+    try:
+        for part in parts:
+            rows += part.tolist()
+        end()
+    except RecordingError as error:
+        return rows, str(error)
+    return rows, ""

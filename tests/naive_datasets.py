@@ -90,14 +90,39 @@ def saccades(p, image, key):
     """Return [(t, x, y, p)] of an image, rows of 0..255, in logarithms as the equation has them."""
     rng = Generator(*key)
     shift = [min(max(p.jitter * one, -1.5), 1.5) for one in normals(rng)]
-    high, wide = len(image) + 6, len(image[0]) + 6
     at = blurred(image, p.blur)
-    field = [(x, y) for y in range(high) for x in range(wide)]
 
     def light(x, y, k):
         left, above = corner(p, k)
         return between(at, x - left - shift[0], y - above - shift[1])
 
+    return camera(p, light, (len(image[0]) + 6, len(image) + 6), p.steps, rng)
+
+
+def scene(p, strokes, bright, size, key):
+    """Return [(t, x, y, p)] of strokes (steps + 1, n, 5) that are so bright."""
+
+    def light(x, y, k):
+        return max([0.0, *(bright * min(max(one[4] + 0.5 - far(x, y, one), 0.0), 1.0) for one in strokes[k])])
+
+    return camera(p, light, size, len(strokes) - 1, Generator(*key))
+
+
+def far(x, y, stroke):
+    """Return how far a point is from a line between two points."""
+    x0, y0, x1, y1, _ = stroke
+    length = math.hypot(x1 - x0, y1 - y0)
+    if length == 0:
+        return math.hypot(x - x0, y - y0)
+    along = ((x - x0) * (x1 - x0) + (y - y0) * (y1 - y0)) / length
+    if 0 < along < length:
+        return abs((x - x0) * (y1 - y0) - (y - y0) * (x1 - x0)) / length
+    return min(math.hypot(x - x0, y - y0), math.hypot(x - x1, y - y1))
+
+
+def camera(p, light, size, steps, rng):
+    """Return the events of a camera in whose field ``light(x, y, k)`` is the brightness after step k."""
+    field = [(x, y) for y in range(size[1]) for x in range(size[0])]
     u = {pixel: light(*pixel, 0) for pixel in field}
     on, off, ref, last = {}, {}, {}, {}
     for pixel in field:
@@ -110,7 +135,7 @@ def saccades(p, image, key):
     noisy = int(math.log(1 - first) / none) if p.noise else math.inf
     part = 1 - math.exp(-1 / p.tau_ms) if p.tau_ms else 1.0
     made = []
-    for k in range(1, p.steps + 1):
+    for k in range(1, steps + 1):
         now = []
         for pixel in field:
             u[pixel] += (light(*pixel, k) - u[pixel]) * part

@@ -61,18 +61,29 @@ class Encoder:
         return self._head
 
 
+class Liar(Encoder):
+    """Turns the polarity of the last event it is given at a time."""
+
+    def feed(self, events: np.ndarray) -> bytes:
+        events = events.copy()
+        events["p"][-1:] ^= True
+        return super().feed(events)
+
+
 def _sniff(head: bytes) -> bool:
     return head.startswith(b"PLAIN ")
 
 
 FORMAT = Format("plain", "Plain events", (".plain", ".both"), _sniff, Decoder, Encoder, {"tint": "a colour"})
 MUTE = Format("mute", "Read-only events", (".mute", ".plain"), lambda head: False, Decoder)
+LIAR = Format("liar", "Events, nearly", (".liar",), lambda head: False, Decoder, Liar)
 TWIN = Format("twin", "Plain events again", (".both",), lambda head: False, Decoder, Encoder)
 
 ENTRIES = """[spikestream.formats]
 plain = plainformat:FORMAT
 mute = plainformat:MUTE
 twin = plainformat:TWIN
+liar = plainformat:LIAR
 """
 
 

@@ -186,7 +186,7 @@ def test_a_part_of_a_recording_is_half_open(tmp_path):
         (["--from", "1s", "--time", "keep"], [1_000_070, 2_000_070]),
         (["--from", "3s"], []),
     ):
-        called("convert", tmp_path / "a.aedat4", tmp_path / "x.aedat4", *selection)
+        called("convert", tmp_path / "a.aedat4", tmp_path / "x.aedat4", "-f", *selection)
         assert ss.read(tmp_path / "x.aedat4").data["t"].tolist() == expected
 
 
@@ -245,7 +245,7 @@ def test_what_is_read_is_never_written_over(link, sounding, wav, tmp_path):
     [
         (["WAV", "x.aedat4"], 2, ".npz"),
         (["WAV", "x"], 2, ".npz"),
-        (["LOOKS", "x.npz"], 2, "allowed: .aedat, .aedat"),
+        (["LOOKS", "x.tiff"], 2, "allowed: .aedat, .aedat"),
         (["LOOKS", "x"], 2, ".aedat4"),
         (["LOOKS", "x.npz", "--bands", "8"], 2, "--bands is not for events"),
         (["WAV", "x.npz", "--sensor", "dvs128"], 2, "--sensor is not for sound"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 from plainformat import at, plain, save
@@ -12,6 +15,7 @@ from spikestream.batch import EVENT
 from spikestream.files.gather import gathered
 from spikestream.files.order import Order
 from spikestream.files.reader import Reader
+from spikestream.formats.aedat4 import FORMAT as AEDAT4
 from spikestream.kernels.packed import PACKED
 
 __all__ = ["plain"]
@@ -24,7 +28,7 @@ def test_packed_events_are_events():
 
 
 @pytest.mark.parametrize("n", [0, 1, 3_000, 200_000])
-@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "es", "aedat2", "aedat4"])
+@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "es", "aedat2", "aedat3", "aedat4", "csv"])
 def test_it_holds_what_the_stream_brings(tmp_path, format, n):
     path = tmp_path / f"a.{SUFFIXES.get(format, format)}"
     ss.write(path, ss.Events(0, 60_000_001, scene(n), (640, 480)), format=format)
@@ -52,7 +56,7 @@ def test_a_decoder_that_makes_its_own_memory_and_stamps_that_are_mended(tmp_path
     assert ss.read(save(tmp_path / "a.plain", at(times))).data["t"].tolist() == [5, 5, 9, 9, 10]
 
 
-@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "aedat4", "es"])
+@pytest.mark.parametrize("format", ["evt2", "evt3", "dat", "aedat3", "aedat4", "csv", "es"])
 @pytest.mark.parametrize("step_us", [-2, -70, -5_000, 0, 1 << 19, 11_000_000])
 def test_a_step_that_only_the_decoder_looks_at_is_seen(tmp_path, format, step_us):
     """Decoders say that events are tidy, and are believed: whatever is not has to be told."""
@@ -66,6 +70,47 @@ def test_a_step_that_only_the_decoder_looks_at_is_seen(tmp_path, format, step_us
         assert np.array_equal(gathered(reader)["t"], made["t"])
     assert reader.problems == ({"backward": 1} if step_us < 0 else {"future": 1} if step_us > 10_000_000 else {})
     assert np.array_equal(ss.read(path).data["t"], np.maximum.accumulate(made["t"]))
+
+
+@pytest.mark.parametrize("place", [(640, 0), (0, 480)])
+def test_a_pixel_that_only_the_decoder_looks_at_is_seen(tmp_path, place):
+    """AEDAT 3 keeps events outside of the size it tells."""
+    made = scene(150_000)
+    made["t"] = np.arange(150_000)
+    made["x"][100_000], made["y"][100_000] = place
+    path = tmp_path / "a.aedat3"
+    ss.write(path, ss.Events(0, 150_000, made, (640, 480)), format="aedat3")
+    with Reader(path) as reader:
+        assert np.array_equal(gathered(reader), made)
+    assert reader.problems == {"outside": 1}
+
+
+def test_a_silence_that_only_what_is_left_out_breaks_is_one(tmp_path):
+    """DAT drops pixels outside of the size it tells: what lies around them may be further apart than its words."""
+    made = scene(80_015)
+    made["t"] = np.arange(80_015) + 900_000 * np.maximum(0, np.arange(80_015) - 80_000)
+    made["x"][80_001:-1] = 640
+    path = tmp_path / "a.dat"
+    ss.write(path, ss.Events(0, 20_000_000, made, (640, 480)), format="dat")
+    with Reader(path) as reader:
+        assert len(gathered(reader)) == 80_002
+    assert reader.problems == {"future": 1}
+
+
+@pytest.mark.parametrize("step_us", [-5_000, 11_000_000])
+def test_a_step_between_packets_that_come_together_is_seen(tmp_path, step_us):
+    made = scene(150_000)
+    made["t"] = 20_000_000 + np.arange(150_000) + np.where(np.arange(150_000) >= 100_000, step_us, 0)
+    encoder = AEDAT4.encoder(size=(640, 480))
+    path = tmp_path / "a.aedat4"
+    path.write_bytes(
+        b"".join(encoder.feed(made[at : at + 1_000]) for at in range(0, 150_000, 1_000)) + encoder.finish()
+    )
+    with Reader(path, time="keep") as reader:
+        assert np.array_equal(gathered(reader), made)
+        assert len(reader.decoder.packets) == 1
+        assert reader.decoder.packets[0] == 150
+    assert reader.problems == ({"backward": 1} if step_us < 0 else {"future": 1})
 
 
 def test_tidy_events_that_begin_before_the_last_ones_end_are_mended():
@@ -100,3 +145,20 @@ def test_events_outside_of_the_size_are_seen_in_aedat4(tmp_path):
         with Reader(tmp_path / "a.aedat4", size=size) as reader:
             assert len(gathered(reader)) == 100
         assert reader.problems.get("outside", 0) == outside
+
+
+@pytest.mark.parametrize("format", ["dat", "aedat4"])
+def test_what_was_read_is_gone_with_its_last_name_and_waits_for_no_collector(tmp_path, format):
+    path = tmp_path / f"a.{format}"
+    ss.write(path, ss.Events(0, 400_000, scene(400_000), (640, 480)), format=format)
+    ss.read(path)
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        sizes = [ss.read(path).data.nbytes for _ in range(3)]
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert left < sizes[0]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikestream.errors import RecordingError
-from spikestream.files.labels import LabelRow, read_labels
+from spikestream.files.labels import LabelRow, read_labels, write_labels
 
 
 def labels(tmp_path, text, encoding="utf-8"):
@@ -124,3 +124,12 @@ def test_any_file_is_labels_or_refused(tmp_path_factory, raw, text):
         with suppress(RecordingError):
             rows = read_labels(path)
             assert all(row.start < row.stop and row.label for row in rows)
+
+
+@pytest.mark.parametrize("tests", [[], [3], [2, 3], [0, 1, 2, 3], [0]])
+def test_rows_come_back_from_the_file_they_are_written_to(tests, tmp_path):
+    rows = [LabelRow(10 * k, 10 * k + 7, 'a "b", ü', k in tests) for k in range(4)]
+    write_labels(tmp_path / "x.csv", rows)
+    assert read_labels(tmp_path / "x.csv") == rows
+    assert ("split" in (tmp_path / "x.csv").read_text()) == (tests != [3])
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]

@@ -88,7 +88,13 @@ ONLY_IN = {
     "tonic": ("files.datasets.tonic",),
     "nats": ("sensors.nats", "outputs.nats", "broker"),
     "sklearn": ("service.baselines",),
-    "h5py": ("files.careful_hdf5", "files.hdf5", "files.datasets.tonic"),
+    "h5py": (
+        "files.careful_hdf5",
+        "files.containers.hdf5_reading",
+        "files.containers.hdf5_writing",
+        "files.datasets.tonic",
+    ),
+    "hdf5plugin": ("files.containers.hdf5_reading",),
 }
 # No stage, kernel, codec or model reads a clock or a socket; what flows and the wire know none either.
 BLIND = ("batch", "units", "wire", "kernels", "formats", "model", "stages")
@@ -261,7 +267,7 @@ FORBIDDEN = [
     (
         "files/nir",
         "def read():\n    import h5py",
-        "h5py belongs in files.careful_hdf5, files.hdf5, files.datasets.tonic",
+        "h5py belongs in files.careful_hdf5, files.containers.hdf5_reading",
     ),
     ("stages/sight", "from time import monotonic", "stages sees no clock and no socket"),
     ("wire", "import socket", "wire sees no clock and no socket"),

@@ -203,6 +203,16 @@ def test_the_events_of_a_pixel_are_drawn_where_it_is():
         plots.pixel_counts(np.zeros(3))
 
 
+def test_the_rate_of_events_is_drawn_in_events_a_second_with_on_above_off():
+    ax = plots.event_rate(np.array([[1, 2], [3, 0]]), (5_000_000, 7_000_000), origin_us=4_000_000)
+    off, on = (patch.get_data() for patch in ax.patches)
+    assert (off.values.tolist(), off.edges.tolist()) == ([1, 2], [1, 2, 3])
+    assert (on.values.tolist(), on.baseline.tolist()) == ([4, 2], [1, 2])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["OFF", "ON"]
+    with pytest.raises(ConfigError, match="two polarities"):
+        plots.event_rate(np.zeros((3, 4)), (0, 1))
+
+
 # Weights.
 
 

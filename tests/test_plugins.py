@@ -56,7 +56,9 @@ def signatures(source: str, name: str) -> dict[str, str]:
         ("Sensor", sensors_base),
         ("Stage", stages_base),
         ("Decoder", formats_base),
+        ("Container", formats_base),
         ("Encoder", formats_base),
+        ("Packer", formats_base),
         ("Output", outputs_base),
     ],
 )

@@ -241,6 +241,12 @@ def test_the_stamps_of_dat_wrap():
     assert np.array_equal(feed(DAT, DAT.encoder().feed(back))[0], back)
 
 
+def test_only_a_step_back_of_more_than_2_31_is_a_wrap_of_dat():
+    for first, second in ((2**31 + 7, 7), (2**31 + 8, 2**32 + 7), (2**31 - 1, 0)):
+        data = b"% Version 2\n\x0c\x08" + np.array([first, 0, second % 2**32, 0], "<u4").tobytes()
+        assert feed(DAT, data)[0]["t"].tolist() == [first, second]
+
+
 def test_evt3_keeps_disorder_and_the_longest_silences():
     t = [0, 5, 4096, 4095, 3, 2**24 - 1, 2**24, 2**24 + 1, 2**24 + 2**23, 2**24 + 4096, 9 * 2**24 + 7, 2**40 - 1]
     wanted = np.zeros(len(t), EVENT)

@@ -52,14 +52,25 @@ def wav() -> bytes:
         (b"% system_ID 48\n", "a", "evt3"),
         (b"Event Stream\x02\0\0\x01", "a.bin", "es"),
         (b"% system_ID 21\n", "a", "evt2"),
+        (b"#!AER-DAT1.0\r\n", "a.aedat", "aedat1"),
+        (b"# jAER, long ago\r\n\x07\x0a\x11\xe1\xa3\x00", "a.dat", "aedat1"),
+        (b"x, y, t, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", "csv"),
+        (b"0.003811000 96 133 0\n", "events", "csv"),
         (b"% Data file containing Event2d events.\n% Version 2\n", "a.dat", "dat"),
+        (b"\x89HDF\r\n\x1a\n\0\0", "a.bin", "hdf5"),
+        (npz()[:4096], "a", "npz"),
+        (b"\x93NUMPY\x01\0", "a", "npy"),
+        (b"#ROSBAG V2.0\n", "a", "bag"),
+        (b"\x89MCAP0\r\n", "a", "mcap"),
+        (b"SQLite format 3\0", "a", "db3"),
+        (b"MATLAB 5.0 MAT-file, ", "a", "mat"),
     ],
 )
 def test_content_decides_and_the_suffix_only_where_it_cannot(head, name, format):
     assert sniff(head, name) == format
 
 
-@pytest.mark.parametrize("format", ["aedat2", "aedat3", "aedat4", "dat", "es", "evt2", "evt3"])
+@pytest.mark.parametrize("format", ["aedat2", "aedat3", "aedat4", "csv", "dat", "es", "evt2", "evt3"])
 def test_what_a_format_writes_it_is_taken_for(format):
     encoder = load("formats", format).encoder(size=(128, 128))
     written = encoder.feed(np.zeros(3, EVENT)) + encoder.finish()
@@ -69,17 +80,12 @@ def test_what_a_format_writes_it_is_taken_for(format):
 @pytest.mark.parametrize(
     ("head", "name", "what"),
     [
-        (b"#!AER-DAT1.0\r\n", "a.aedat", r"AEDAT 1\.0"),
         (b"#!AER-DAT5.7\r\n", "a.aedat", r"AEDAT 5\.7"),
-        (b"# jAER, long ago\r\n", "a.dat", r"AEDAT 1\.0"),
         (b"% something else\n", "a", "a recording of Prophesee's"),
         (b"% evt 4.0\n", "a.raw", "a recording of Prophesee's"),
-        (b"\x89HDF\r\n\x1a\n\0\0", "a.h5", "HDF5"),
-        (npz()[:4096], "a.npz", "NPZ"),
-        (b"\x93NUMPY\x01\0", "a.npy", "NPY"),
-        (b"#ROSBAG V2.0\n", "a.bag", "ROS 1"),
-        (b"\x89MCAP0\r\n", "a.mcap", "MCAP"),
-        (b"MATLAB 5.0 MAT-file, ", "a.mat", "MATLAB"),
+        (b"PK\x03\x04" + bytes(26) + b"notes.txt", "a.zip", "ZIP archive"),
+        (b"#ROSBAG V1.2\n", "a.bag", "ROS 1"),
+        (b"MATLAB 7.3 MAT-file, ", "a.mat", "MATLAB"),
         (wav(), "a.wav", "sound"),
         (gzip.compress(b"#!AER-DAT2.0\r\n", mtime=0), "a.aedat.gz", "packed with gzip"),
         (b"\x28\xb5\x2f\xfd\0", "a.zst", "Zstandard"),
@@ -122,10 +128,12 @@ def test_a_web_page_saved_by_mistake(head):
         (
             b"\x07\x0f\x80\x02\x8e",
             "a.aedat",
-            "spikestream info a.aedat --format nas --sensor stereo64:jaer\n  or AEDAT 1.0",
+            "spikestream info a.aedat --format nas --sensor stereo64:jaer\n"
+            "  or AEDAT 1.0 of a DVS128: spikestream info a.aedat --format aedat1 --sensor dvs128\n",
         ),
         (b"\x07\x0f\x80\x02\x8e", "a.aedat4", "07 0f 80 02 8e"),
-        (b"x, y, t, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, t, p"'),
+        (b"x, y, z, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, z, p"'),
+        (b"start_us,stop_us,label\n0,9,a\n", "a.csv", "spikestream info a.csv --format csv --option order=txyp"),
         (b"\xff" * 4096, "a.raw", "ff ff"),
     ],
 )
@@ -134,7 +142,8 @@ def test_an_unknown_file_shows_its_first_bytes_and_what_is_known(head, name, sho
         sniff(head, name)
     assert shown in str(error.value)
     assert "N-MNIST" in str(error.value)
-    assert "try: --format aedat2|aedat3|aedat4|bin|dat|es|evt2|evt21|evt3|nas" in str(error.value)
+    names = "aedat1|aedat2|aedat3|aedat4|bag|bin|csv|dat|db3|es|evt2|evt21|evt3|hdf5|mat|mcap|nas|npy|npz"
+    assert f"try: --format {names}" in str(error.value)
 
 
 def test_nothing_a_file_may_start_with_breaks_it():
@@ -146,7 +155,7 @@ def test_nothing_a_file_may_start_with_breaks_it():
             assert sniff(head, ["a", "a.bin", "a.aedat", ".bs2", "a\n.aedat4"][case % 5]) in FORMATS
 
 
-FORMATS = {"aedat2", "aedat3", "aedat4", "bin"}
+FORMATS = {"aedat2", "aedat3", "aedat4", "bin", "npz"}
 
 
 PLUGIN = """
@@ -198,11 +207,11 @@ REAL = {
     "events/dat/ncars.dat": "dat",
     "events/es/dvs.es": "es",
     "events/es/generic.es": "es",
+    "events/hdf5/event.hdf5": "hdf5",
+    "events/mat/stmnist.mat": "mat",
+    "events/ros/events.bag": "bag",
 }
 FOREIGN = {
-    "events/hdf5/event.hdf5": "HDF5",
-    "events/mat/stmnist.mat": "MATLAB",
-    "events/ros/events.bag": "ROS 1",
     "events/nas/pynavis_sound_mono_32ch_ONOFF_addr2b_ts02.aedat": "sound of a NAS",
     "digits/train-labels-idx1-ubyte.gz": "gzip",
     "README.md": "not an event file",

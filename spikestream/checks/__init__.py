@@ -8,6 +8,7 @@ Each suite yields named checks; calling one raises `PluginError` with the broken
 """
 
 from spikestream.checks.base import Check as Check
+from spikestream.checks.containers import container as container
 from spikestream.checks.decoders import decoder as decoder
 from spikestream.checks.neurons import neuron as neuron
 from spikestream.checks.outputs import output as output

@@ -12,7 +12,7 @@ import numpy as np
 from spikestream.batch import EVENT, Array
 from spikestream.checks.base import Check, Law, same_array, suite
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Decoder
+from spikestream.formats.base import Decoder, ended
 
 Make = Callable[[], Decoder]
 
@@ -26,6 +26,11 @@ class _Read:
     parts: list[Array] = field(default_factory=list)
     copies: list[Array] = field(default_factory=list)
     error: str = ""
+
+    def take(self, arrays: Iterator[Array]) -> None:
+        for part in arrays:
+            self.parts.append(part)
+            self.copies.append(part.copy())
 
     def events(self) -> Array:
         return np.concatenate([np.empty(0, EVENT), *self.copies])
@@ -48,10 +53,8 @@ def _read(make: Make, pieces: Iterable[bytes], overwrite: bool = True) -> _Read:
             if overwrite:
                 buffer[:] = b"\xa5" * len(buffer)
                 buffer[: len(piece)] = piece
-            for part in read.decoder.feed(memoryview(buffer)[: len(piece)] if overwrite else memoryview(piece)):
-                read.parts.append(part)
-                read.copies.append(part.copy())
-        read.decoder.finish()
+            read.take(read.decoder.feed(memoryview(buffer)[: len(piece)] if overwrite else memoryview(piece)))
+        read.take(ended(read.decoder))
     except RecordingError as error:
         read.error = str(error)
     return read
@@ -136,7 +139,8 @@ def _cut_short(make: Make, data: bytes, memory: int) -> str:
     return "" if noticed else f"cut at {len(ends)} places, it never raised RecordingError"
 
 
-def _damaged(data: bytes, seed: int) -> bytes:
+def damaged(data: bytes, seed: int) -> bytes:
+    """Return a recording that is spoiled in one of four ways."""
     rng = Random(seed)
     bad = bytearray(data)
     start = rng.randrange(len(bad))
@@ -155,7 +159,7 @@ def _damaged(data: bytes, seed: int) -> bytes:
 
 def _falls_over(make: Make, data: bytes, memory: int) -> str:
     for seed in range(_DAMAGED):
-        bad = _damaged(data, seed)
+        bad = damaged(data, seed)
         try:
             read = _read(make, _whole(bad))
         except Exception as error:
@@ -173,7 +177,8 @@ def _peak(make: Make, data: bytes, then: bytes, total: int) -> int:
         for piece in [*_whole(data), *[then] * (total // len(then))]:
             for _ in given.feed(memoryview(piece)):
                 pass
-        given.finish()
+        for _ in ended(given):
+            pass
     except RecordingError:
         pass
     finally:

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from spikestream.cli.base import Console, add_quiet, tell
+from spikestream.cli.base.bar import Bar
+from spikestream.cli.base.reading import add_option, named
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.units import pixels, show_count, show_us
 
@@ -32,13 +34,15 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const=IN_TERMINAL,
         metavar="PICTURE",
-        help="draw the spikes of a sound by band and time, or events by pixel: here, or into a .png, .svg or .pdf",
+        help="draw the spikes of a sound by band and time, or events by pixel: here, or into a .png, .svg or .pdf, "
+        "beside their rate",
     )
     made.add_argument("--format", help="format, where the content does not tell")
     made.add_argument(
         "--sensor", metavar="LAYOUT", help="address layout: of AEDAT 2.0 as davis240, of a NAS as stereo64:jaer"
     )
     made.add_argument("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
+    add_option(made)
     add_quiet(made)
     return made
 
@@ -49,16 +53,18 @@ def run(options: argparse.Namespace) -> int:
 
     console = Console(options.quiet)
     given = {"format": options.format, "sensor": options.sensor, "size": pixels(options.size) if options.size else None}
-    reading = {key: value for key, value in given.items() if value}
+    reading: dict[str, Any] = {key: value for key, value in given.items() if value} | named(options.option)
     _check(options)
-    code = 0
+    code, bar = 0, Bar(console)
     for path in options.files:
         try:
-            found = info(path, scan=not options.fast, **reading)
+            found = info(path, scan=not options.fast, watch=bar.bytes, **reading)
+            console.clear()
             console.json(asdict(found)) if options.json else console.out(as_text(found))
             if options.plot:
                 _plot(console, options.plot, found, reading)
         except RecordingError as error:
+            console.clear()
             tell(f"error: {error}\n")
             code = error.exit_code
             continue
@@ -138,7 +144,8 @@ def _of_events(found: RecordingInfo) -> list[str]:
         lines.append(f"  time        {found.first_t:,} .. {found.last_t:,} µs")
     if found.on_share is not None:
         lines.append(f"  polarity    {found.on_share:.1%} ON")
-    return lines + [f"  skipped     {count:,} {kind}" for kind, count in found.skipped.items() if count]
+    lines += [f"  skipped     {count:,} {kind}" for kind, count in found.skipped.items() if count]
+    return lines + [f"  note        {note}" for note in found.notes]
 
 
 def _of_sound(found: SoundInfo) -> list[str]:

@@ -229,7 +229,7 @@ def _sensor(config: Config, size: tuple[int, int] | None) -> tuple[tuple[int, in
         raise ConfigError(text, key="sensor.size", remedy="sensor.size or --size WxH; for sound, sensor.samplerate_hz")
     from spikestream.files.info import info
 
-    found = info(path, scan=False, **{k: v for k, v in (("format", config.sensor.format),) if v})
+    found = info(path, scan=False, format=config.sensor.format or None)
     return getattr(found, "size", None), getattr(found, "samplerate_hz", 0)
 
 

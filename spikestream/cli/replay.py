@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--sensor", metavar="LAYOUT", help="address layout: of AEDAT 2.0 as davis240, of a NAS as stereo64:jaer")
     add("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
-    add("--time", metavar="POLICY", help="what becomes of a stamp that steps back: clamp (default), drop, fail")
+    add("--time", metavar="POLICY", help="what becomes of a stamp that steps back: clamp (default), sort, drop, fail")
     add("--format", help="format of the recording, where its content does not tell")
     add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
     add("--target", metavar="WHAT", help="float (default), chip: in place of the network, or both side by side")

@@ -15,7 +15,7 @@ class SensorConfig:
     format: str = ""  # of a recording, where its content does not tell
     layout: str = ""  # address layout of an AEDAT 2.0 recording, e.g. "davis240"
     size: str = ""  # "WIDTHxHEIGHT" in pixels, where the sensor does not tell
-    time: str = "clamp"  # what becomes of a stamp that jumps back: clamp, drop, fail
+    time: str = "clamp"  # what becomes of a stamp that jumps back: clamp, sort, drop, fail
     speed: str = "1"  # of a recording: a factor of real time, or "max"
     samplerate_hz: int = 0  # of sound, in samples a second, as the sensor tells; 0 for a sensor of events
 

@@ -16,7 +16,7 @@ SPARE = 1 << 16
 def gathered(reader: Reader) -> Array:
     """Return all events of a recording that has not been read from yet, (n,) EVENT."""
     room = _Room(reader)
-    if hasattr(reader.decoder, "empty"):
+    if hasattr(reader.decoder, "empty") and reader.time != "sort":  # which holds events back where they were made
         reader.decoder.empty = room.empty
     for events in reader:
         room.keep(events)
@@ -28,7 +28,7 @@ class _Room:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._all = np.empty((reader.bytes or 0) // EVENT_BYTES + SPARE, EVENT)
+        self._all = np.empty(_expected(reader) + SPARE, EVENT)
         self._used = 0
         self._known = (0, 0)  # so many bytes became so many events
 
@@ -48,9 +48,10 @@ class _Room:
         self._used += len(events)
 
     def filled(self) -> Array:
-        """Return what was kept."""
-        self._all.resize(self._used, refcheck=False)
-        return self._all
+        """Return what was kept, and keep it no more: decoder and room hold each other until a collector comes by."""
+        made, self._all = self._all, np.empty(0, EVENT)
+        made.resize(self._used, refcheck=False)
+        return made
 
     def _grow(self, least: int) -> None:
         read, events = self._known
@@ -58,3 +59,10 @@ class _Room:
         larger = np.empty(max(least + least // 2, guess + guess // 8) + SPARE, EVENT)
         larger[: self._used] = self._all[: self._used]
         self._all = larger
+
+
+def _expected(reader: Reader) -> int:
+    """Return how many events there will be, as the recording says or as its size lets one guess."""
+    size = reader.bytes or 0
+    told = reader.container.summary() if reader.container is not None else None
+    return size // EVENT_BYTES if told is None else min(told[0], size)  # what a damaged one says may be beyond measure

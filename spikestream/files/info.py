@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-
-from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.reader import Reader
 from spikestream.files.sound import SoundInfo, is_sound, sound_info
+from spikestream.files.tally import Tally
 
-MAP_SIDE = 4096
-"""Pixels are counted up to here, either way: 64 MiB at the most, of which only the touched pages are ever real."""
-
-HOT_TIMES = 20
-HOT_SHARE = 0.01
-"""A hot pixel has more than 20 times the events of the mean active pixel, and more than 1 % of all events."""
+Watch: TypeAlias = Callable[[int, int | None], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +22,8 @@ class RecordingInfo:
 
     ``duration_us`` is the length of ``[first_t, last_t + 1)``, ``on_share`` the share of ON events, ``skipped`` what is
     no event, by kind. ``problems`` counts, by kind: steps ``backward`` and ``future`` (above 10 s), events ``outside``
-    of the size, ``hot_pixels``, and ``damaged`` = 1 where the recording breaks off.
+    of the size, ``hot_pixels``, ``time_unit`` = 1 where the stamps do not look like µs, and ``damaged`` = 1 where the
+    recording breaks off. ``notes`` say what was taken for granted, such as the order of columns: nothing is wrong.
     """
 
     path: str
@@ -46,6 +41,7 @@ class RecordingInfo:
     skipped: dict[str, int]
     problems: dict[str, int]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def suspicious(self) -> bool:
@@ -53,68 +49,56 @@ class RecordingInfo:
         return bool(self.problems or self.warnings)
 
 
-def info(path: str | os.PathLike[str], *, scan: bool = True, **reading: Any) -> RecordingInfo | SoundInfo:
+def info(
+    path: str | os.PathLike[str], *, scan: bool = True, watch: Watch | None = None, **reading: Any
+) -> RecordingInfo | SoundInfo:
     """Return a recording's facts from all of its events, in bounded memory, or with ``scan=False`` from its header.
 
     A sound file's facts, unless a ``format`` of events is named, are a `SoundInfo`.
 
     The header alone (and an AEDAT 4 file's table) is read without Numba and says None where it cannot know.
+    ``watch`` is called along the way with the bytes read so far and those of the whole file, None where nobody knows.
     ``reading`` goes to `Reader`; stamps are taken as stored. Raises `RecordingError` where there is nothing to tell.
     """
     if not reading.get("format") and is_sound(os.fspath(path)):
         return sound_info(path, scan=scan)
     reading["time"] = "keep"
     with Reader(path, **reading) as reader:
-        tally = _Tally()
-        warnings = _scan(reader, tally) if scan else _glance(reader, tally, reading.get("stream"))
-        return _facts(reader, tally, [*reader.warnings, *warnings])
+        seen = _Seen()
+        warnings = _scan(reader, seen, watch) if scan else _glance(reader, seen, reading.get("stream"))
+        return _facts(reader, seen, [*reader.warnings, *warnings])
 
 
-class _Tally:
-    """What is counted on the way through the events."""
+@dataclass
+class _Seen:
+    """What is known of the events, None where they were not looked at."""
 
-    def __init__(self) -> None:
-        self.events: int | None = None
-        self.on: int | None = None
-        self.first: int | None = None
-        self.last: int | None = None
-        self.pixels = np.zeros(MAP_SIDE * MAP_SIDE, np.uint32)
-
-    def add(self, events: Array) -> None:
-        """Count events (n > 0,) EVENT."""
-        t = events["t"]
-        first, last = int(t.min()), int(t.max())
-        self.first = first if self.first is None else min(self.first, first)
-        self.last = last if self.last is None else max(self.last, last)
-        self.on = (self.on or 0) + int(np.count_nonzero(events["p"]))
-        x, y = events["x"].astype(np.int64), events["y"].astype(np.int64)
-        within = (x < MAP_SIDE) & (y < MAP_SIDE)
-        np.add.at(self.pixels, (y * MAP_SIDE + x)[within], 1)
-
-    def hot(self) -> list[tuple[int, int, int]]:
-        """Return the hot pixels as (events, x, y), the hottest first."""
-        active = np.flatnonzero(self.pixels)
-        counts = self.pixels[active].astype(np.int64)
-        if not len(active):
-            return []
-        hot = counts > max(HOT_TIMES * counts.mean(), HOT_SHARE * counts.sum())
-        y, x = np.divmod(active[hot], MAP_SIDE)
-        return sorted(zip(counts[hot].tolist(), x.tolist(), y.tolist(), strict=True), reverse=True)
+    events: int | None = None
+    on: int | None = None
+    first: int | None = None
+    last: int | None = None
 
 
-def _scan(reader: Reader, tally: _Tally) -> list[str]:
-    warnings = []
+def _scan(reader: Reader, seen: _Seen, watch: Watch | None) -> list[str]:
+    warnings, tally = [], Tally()
     try:
         for events in reader:
-            if len(events):
-                tally.add(events)
+            tally.add(events)
+            if watch is not None:
+                watch(reader.consumed, reader.bytes)
     except RecordingError as error:
         if not reader.events:
             raise
         reader.problems["damaged"] = 1
         warnings.append("; ".join([f"breaks off after {reader.events:,} events: {error.what}", *error.lines()]))
-    tally.events = reader.events
-    hot = tally.hot()
+    counts = tally.counts
+    seen.events = reader.events
+    if counts["seen"]:
+        seen.on, seen.first, seen.last = counts["on"], counts["first"], counts["last"]
+    hot, clock = tally.hot(), tally.clock()
+    if clock:
+        reader.problems["time_unit"] = 1
+        warnings.append(clock)
     if hot:
         reader.problems["hot_pixels"] = len(hot)
         shown = ", ".join(f"({x}, {y}) {n / reader.events:.1%}" for n, x, y in hot[:5])
@@ -122,12 +106,16 @@ def _scan(reader: Reader, tally: _Tally) -> list[str]:
     return warnings
 
 
-def _glance(reader: Reader, tally: _Tally, stream: str | None) -> list[str]:
+def _glance(reader: Reader, seen: _Seen, stream: str | None) -> list[str]:
     reader.header()
-    summary = _table(reader.path, stream) if reader.format == "aedat4" and reader.bytes else None
+    summary: tuple[int, int | None, int | None] | None = None
+    if reader.container is not None:
+        summary = reader.container.summary()
+    elif reader.format == "aedat4" and reader.bytes:
+        summary = _table(reader.path, stream)
     if summary:
-        tally.events, first, last = summary
-        tally.first, tally.last = (first, last) if tally.events else (None, None)
+        seen.events, first, last = summary
+        seen.first, seen.last = (first, last) if seen.events else (None, None)
     return []
 
 
@@ -138,8 +126,8 @@ def _table(path: str, stream: str | None) -> tuple[int, int, int] | None:
         return table_summary(data, stream)
 
 
-def _facts(reader: Reader, tally: _Tally, warnings: list[str]) -> RecordingInfo:
-    first, last = tally.first, tally.last
+def _facts(reader: Reader, seen: _Seen, warnings: list[str]) -> RecordingInfo:
+    first, last = seen.first, seen.last
     duration = None if first is None or last is None else last + 1 - first
     return RecordingInfo(
         path=reader.path,
@@ -148,13 +136,14 @@ def _facts(reader: Reader, tally: _Tally, warnings: list[str]) -> RecordingInfo:
         sensor=reader.sensor,
         size=reader.size,
         bytes=reader.bytes,
-        events=tally.events,
+        events=seen.events,
         first_t=first,
         last_t=last,
         duration_us=duration,
-        rate_hz=tally.events * 1e6 / duration if tally.events is not None and duration else None,
-        on_share=tally.on / tally.events if tally.on is not None and tally.events else None,
+        rate_hz=seen.events * 1e6 / duration if seen.events is not None and duration else None,
+        on_share=seen.on / seen.events if seen.on is not None and seen.events else None,
         skipped=dict(reader.skipped),
         problems=dict(reader.problems),
         warnings=tuple(warnings),
+        notes=tuple(reader.notes),
     )

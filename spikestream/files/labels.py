@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import csv
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikestream.batch import LONGEST_LABEL, MOST_REWARD, is_label
 from spikestream.errors import RecordingError
+from spikestream.files.atomic import replacing
 from spikestream.files.regular import open_regular
 
 ALIASES = {"starttime_usec": "start_us", "endtime_usec": "stop_us", "class": "label"}
@@ -84,3 +86,18 @@ def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> L
             found=",".join(line)[:200],
         )
     return row
+
+
+def write_labels(path: str | Path, rows: Iterable[LabelRow]) -> None:
+    """Write a label file, without rewards; the rows of the test part are told where they are not the last quarter.
+
+    Raises `RecordingError` where it cannot be written.
+    """
+    rows = list(rows)
+    usual = [row.test for row in rows] == [k >= len(rows) - len(rows) // HELD_OUT for k in range(len(rows))]
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["start_us", "stop_us", "label", *([] if usual else ["split"])])
+        for row in rows:
+            split = [] if usual else ["test" if row.test else "train"]
+            writer.writerow([row.start, row.stop, row.label, *split])

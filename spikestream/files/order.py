@@ -8,10 +8,11 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError, nearest
+from spikestream.files.sorting import Sorter
 from spikestream.formats.base.steps import look, named
 from spikestream.units import show_us
 
-POLICIES = ("clamp", "drop", "fail", "keep")
+POLICIES = ("clamp", "sort", "drop", "fail", "keep")
 
 LIMIT_US = 2**62
 """Stamps outside of [-2^62, 2^62) are refused: the difference of any two others fits int64."""
@@ -25,9 +26,10 @@ FUTURE_US = 10_000_000
 class Order:
     """One recording's time policy, fed with its arrays in file order.
 
-    ``clamp`` raises a late stamp to the latest one so far, ``drop`` leaves the event out, ``fail`` raises at the first
-    step back, ``keep`` changes nothing. ``problems`` collects what was seen: ``backward`` and ``future`` steps from one
-    stamp to the next as stored, events ``clamped`` and ``dropped``. Raises `ConfigError` for another policy.
+    ``clamp`` raises a late stamp to the latest one so far, ``sort`` puts the event where it belongs, as far as the
+    window of `Sorter` reaches, ``drop`` leaves it out, ``fail`` raises at the first step back, ``keep`` changes none.
+    ``problems`` collects what was seen: ``backward`` and ``future`` steps from one stamp to the next as stored, events
+    ``clamped``, ``sorted`` and ``dropped``. Raises `ConfigError` for another policy.
     """
 
     def __init__(self, policy: str = "clamp", problems: dict[str, int] | None = None) -> None:
@@ -43,6 +45,7 @@ class Order:
         self.problems: dict[str, int] = {} if problems is None else problems
         self._state = np.array([0, 0, -LIMIT_US, 0, 0, 0, 0, 0, 0], np.int64)
         self._now = named(self._state)
+        self._sorter = Sorter()
 
     def feed(self, events: Array, size: tuple[int, int] | None = None, *, tidy: bool = False) -> Iterator[Array]:
         """Yield the events (n,) EVENT as the policy leaves them; count those outside of ``size`` (width, height).
@@ -53,10 +56,10 @@ class Order:
         """
         if not len(events):
             return
-        if tidy and self._goes_on(events):
-            yield events
-            return
         before = self._now
+        if tidy and self._goes_on(events):
+            yield from self._sort(events, before) if self.policy == "sort" else (events,)
+            return
         legal, now = look(events, size or ANY, LIMIT_US, FUTURE_US, self._state)
         self._now = now
         for problem in ("backward", "future", "outside"):
@@ -64,6 +67,8 @@ class Order:
         good = events[:legal]
         if self.policy == "fail" and now["backward"] > before["backward"]:
             yield from self._up_to_a_step_back(good, before)
+        elif self.policy == "sort":
+            yield from self._sort(good, before)
         elif self.policy == "keep" or now["late"] == before["late"]:
             yield good
         else:
@@ -74,6 +79,10 @@ class Order:
                 expected="-2^62 <= t < 2^62 µs",
                 found=f"{events['t'][legal]} µs at event {now['seen']:,}",
             )
+
+    def finish(self) -> Iterator[Array]:
+        """Yield what ``sort`` has held back: no more events will come."""
+        return self._sorter.finish()
 
     def warning(self) -> str:
         """Return one line about the steps back, "" where there were none."""
@@ -101,6 +110,15 @@ class Order:
         yield events[:at]
         text = f"time steps back by {show_us(-int(steps[at]))} at event {before['seen'] + at:,}"
         raise RecordingError(text, remedy="--time clamp")
+
+    def _sort(self, events: Array, before: dict[str, int]) -> Iterator[Array]:
+        if not len(events):
+            return
+        late = self._now["late"] - before["late"]
+        clamped, ready = self._sorter.feed(events, before["seen"], before["top"], late > 0)
+        self._note("sorted", late - clamped)
+        self._note("clamped", clamped)
+        yield from ready
 
     def _mend(self, events: Array, top: int) -> Array:
         t = events["t"]

@@ -13,11 +13,11 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.options import check_options
 from spikestream.files.order import Order
-from spikestream.formats.base import Format
+from spikestream.formats.base import Container, Decoder, Format, ended
 from spikestream.formats.sniff import sniff
 from spikestream.registry import load
 
-CHUNK = 1 << 20
+CHUNK = 1 << 19
 HEAD = 4096
 """What the formats may look at to know their own."""
 
@@ -28,7 +28,7 @@ class Reader:
     ``path`` is a regular file or ``-`` for standard input; ``format`` a registered name, found by content where it is
     None; ``sensor``, ``size`` (pixels), ``raw`` (origin as stored) and ``options`` go to the format's decoder; ``time``
     is the policy of `Order`. Raises `RecordingError` with the file's name in it, and `ConfigError` for a wrong option.
-    Memory: one chunk of 1 MiB and what its decoder holds.
+    Memory: one chunk of 512 KiB and what its decoder or container holds.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class Reader:
         self.problems: dict[str, int] = {}
         """What is wrong with the events, by kind, as far as it was met; see `Order`, and ``outside`` of the size."""
         self._order = Order(time, self.problems)
+        self.container: Container | None = None
+        """What reads the file itself, where the format is none of bytes one after the other."""
         self._chunk = memoryview(bytearray(CHUNK))
         self._file = _open(self.path, self.name)
         try:
@@ -60,13 +62,31 @@ class Reader:
             self._filled = self._read(HEAD)
             self._format = self._find(format)
             keywords = {"sensor": sensor, "size": size, "raw": raw, **options}
-            known = ("format", "time")
-            check_options(f"format '{self._format.name}'", self._format.decoder, keywords, also=known)
-            self.decoder = self._format.decoder(**keywords)
+            self._check(keywords)
+            self.container = self._contained(keywords)
+            self._codec = None if self._format.decoder is None else self._format.decoder(**keywords)
         except BaseException:
             self.close()
             raise
         self._arrays: Iterator[Array] = self._decoded()
+
+    def _check(self, keywords: dict[str, Any]) -> None:
+        paths = 0 if self._format.container is None else 1
+        known = ("format", "time")
+        check_options(f"format '{self._format.name}'", self._format.reads, keywords, skip=paths, also=known)
+
+    def _contained(self, keywords: dict[str, Any]) -> Container | None:
+        if self._format.container is None:
+            return None
+        self._file.close()
+        if self.path == "-":
+            what = f"{self._format.title} is read from a file, not from a pipe"
+            raise RecordingError(what, file=self.name, remedy="write it to a file first")
+        try:
+            return self._format.container(self.path, **keywords)
+        except RecordingError as error:
+            self._name(error)
+            raise
 
     @property
     def format(self) -> str:
@@ -77,6 +97,13 @@ class Reader:
     def title(self) -> str:
         """Return the name of the format as people say it."""
         return self._format.title
+
+    @property
+    def decoder(self) -> Decoder | Container:
+        """Return what makes the events."""
+        made = self.container or self._codec
+        assert made is not None
+        return made
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -99,6 +126,11 @@ class Reader:
         late = self._order.warning()
         return [*self.decoder.warnings, *([late] if late else [])]
 
+    @property
+    def notes(self) -> list[str]:
+        """Return what was taken for granted in reading, one line each: nothing is wrong."""
+        return list(getattr(self.decoder, "notes", ()))
+
     def peek(self) -> None:
         """Decode up to the first events, which still come out first, so that size and sensor are known."""
         first = next(self._arrays, None)
@@ -111,8 +143,10 @@ class Reader:
         Afterwards there are no events to iterate over any more.
         """
         self._arrays = iter(())
+        if self._codec is None:
+            return
         try:
-            self.decoder.feed(self._chunk[: self._filled])
+            self._codec.feed(self._chunk[: self._filled])
         except RecordingError as error:
             self._name(error)
             raise
@@ -120,6 +154,8 @@ class Reader:
     def close(self) -> None:
         """Close the file; the end of the iteration does so too."""
         self._file.close()
+        if self.container is not None:
+            self.container.close()
 
     def __iter__(self) -> Iterator[Array]:
         return self
@@ -143,18 +179,29 @@ class Reader:
 
     def _decoded(self) -> Iterator[Array]:
         try:
-            while self._filled:
-                for events in self.decoder.feed(self._chunk[: self._filled]):
-                    self.events += len(events)
-                    yield from self._order.feed(events, self.size, tidy=getattr(self.decoder, "tidy", False))
-                self.consumed += self._filled
-                self._filled = self._read()
-            self.decoder.finish()
+            for events in self._parts():
+                self.events += len(events)
+                yield from self._order.feed(events, self.size, tidy=getattr(self.decoder, "tidy", False))
+            yield from self._order.finish()
         except RecordingError as error:
             self._name(error)
+            yield from self._order.finish()
             raise
         finally:
             self.close()
+
+    def _parts(self) -> Iterator[Array]:
+        if self.container is not None:
+            for events in self.container.events():
+                yield events
+                self.consumed = self.container.consumed
+            self.consumed = self.container.consumed
+        while self._codec is not None and self._filled:
+            yield from self._codec.feed(self._chunk[: self._filled])
+            self.consumed += self._filled
+            self._filled = self._read()
+        if self._codec is not None:
+            yield from ended(self._codec)
 
     def _read(self, at_least: int = 1) -> int:
         """Fill the chunk's start and return by how many bytes; less than ``at_least`` only at the end of the file."""

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from spikestream.batch import Array, Spikes
 from spikestream.errors import RecordingError
 from spikestream.files.atomic import replacing
+from spikestream.files.npy import add, add_column
 from spikestream.files.regular import open_regular
 
-COLUMNS = {"t": np.dtype("<i8"), "axon": np.dtype("<i4")}
-CHUNK = 1 << 20
+COLUMNS: dict[str, np.dtype[Any]] = {"t": np.dtype("<i8"), "axon": np.dtype("<i4")}
 
 
 def write_spikes(path: str | os.PathLike[str], batches: Iterable[Spikes], facts: Mapping[str, Any]) -> int:
@@ -38,9 +38,9 @@ def write_spikes(path: str | os.PathLike[str], batches: Iterable[Spikes], facts:
             start, stop = batch.start if start is None else start, batch.stop
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as packed:
             for name, dtype in COLUMNS.items():
-                _add_column(packed, name, dtype, held[name], count)
+                add_column(packed, name, dtype, held[name], count, zipfile.ZIP_DEFLATED)
             for name, value in {"start": start or 0, "stop": stop, **facts}.items():
-                _add(packed, name, np.asarray(value))
+                add(packed, name, np.asarray(value))
     return count
 
 
@@ -75,24 +75,3 @@ def _fitting(numbers: Array, dtype: Any) -> Array:
 
 def _within(numbers: Array, limits: Any) -> bool:
     return bool(limits.min <= int(numbers.min()) and int(numbers.max()) <= limits.max)
-
-
-def _add_column(packed: zipfile.ZipFile, name: str, dtype: Any, held: IO[bytes], count: int) -> None:
-    held.seek(0)
-    header = {"descr": dtype.str, "fortran_order": False, "shape": (count,)}
-    with packed.open(_entry(name), "w", force_zip64=True) as file:
-        np.lib.format.write_array_header_1_0(file, header)
-        while part := held.read(CHUNK):
-            file.write(part)
-
-
-def _add(packed: zipfile.ZipFile, name: str, value: Array) -> None:
-    with packed.open(_entry(name), "w") as file:
-        np.lib.format.write_array(file, value, allow_pickle=False)
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    """Return an entry with the date zip begins with, so that the same spikes make the same file."""
-    entry = zipfile.ZipInfo(f"{name}.npy")
-    entry.compress_type = zipfile.ZIP_DEFLATED
-    return entry

@@ -33,13 +33,20 @@ _NOTHING = np.empty(0, EVENT)
 
 
 def read(
-    path: str | os.PathLike[str], *, format: str | None = None, sensor: str | None = None, raw: bool = False
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    sensor: str | None = None,
+    raw: bool = False,
+    time: str = "clamp",
 ) -> Events:
     """Return a whole recording as one batch ``[first t, last t + 1)`` µs, ``[0, 0)`` where it is empty.
 
-    ``format``, ``sensor`` and ``raw`` as in `Reader`; late stamps are clamped. Raises `RecordingError`, `ConfigError`.
+    ``format``, ``sensor``, ``raw`` and ``time`` as in `Reader`, but not ``keep``. Raises `RecordingError` and
+    `ConfigError`.
     """
-    with Reader(path, format=format, sensor=sensor, raw=raw) as reader:
+    with Reader(path, format=format, sensor=sensor, raw=raw, time=time) as reader:
+        _check_order(reader)
         data = gathered(reader)
     if not len(data):
         return Events(0, 0, _NOTHING, reader.size)
@@ -68,10 +75,7 @@ def stream_of(reader: Reader, **cutting: Any) -> Iterator[Events]:
 
     Its first events are decoded at once. Raises `ConfigError` for the time policy ``keep``, and as `batches`.
     """
-    if reader.time == "keep":
-        raise ConfigError(
-            "a stream needs its events in time order", key="time", value="keep", allowed="clamp, drop, fail"
-        )
+    _check_order(reader)
     reader.peek()
     return batches(reader, size=reader.size, problems=reader.problems, **cutting)
 
@@ -226,6 +230,13 @@ def _until_damage(chunks: Iterable[Array], damage: list[RecordingError]) -> Iter
         yield from chunks
     except RecordingError as error:
         damage.append(error)
+
+
+def _check_order(reader: Reader) -> None:
+    if reader.time == "keep":
+        raise ConfigError(
+            "a stream needs its events in time order", key="time", value="keep", allowed="clamp, sort, drop, fail"
+        )
 
 
 def _check(length_us: int, grid_us: int, from_us: int, to_us: int | None) -> None:

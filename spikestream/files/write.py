@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -33,12 +33,11 @@ def write(
     it cannot be written or the format cannot hold the events, and `ConfigError` where no format fits.
     """
     path = Path(path)
-    new_encoder = _encoder(path, format)
+    writing = _format(path, format)
     batches = iter((events,) if isinstance(events, Events) else events)
     first = next(batches, no_events(0, 0))
     try:
-        encoder = new_encoder(size=size or first.size)
-        return _replace(path, encoder, chain([first], batches))
+        return _replace(path, writing, size or first.size, chain([first], batches))
     except RecordingError as error:
         error.file = error.file or str(path)
         raise
@@ -46,25 +45,53 @@ def write(
         raise RecordingError(f"cannot be written: {error.strerror}", file=str(path)) from error
 
 
-def _replace(path: Path, encoder: Encoder, batches: Iterable[Events]) -> int:
+def format_to(path: str | os.PathLike[str], name: str | None = None) -> str:
+    """Return the name of the format that a file of this name is written in; raises `ConfigError` where none fits."""
+    return _format(Path(path), name).name
+
+
+def _replace(path: Path, format: Format, size: tuple[int, int] | None, batches: Iterable[Events]) -> int:
+    encoder = None if format.encoder is None else format.encoder(size=size)
     check_place(path)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    written = 0
     try:
-        with open(temporary, "wb") as file:
-            for batch in batches:
-                for at in range(0, len(batch), SLICE):
-                    file.write(encoder.feed(batch.data[at : at + SLICE]))
-                written += len(batch)
-            file.write(encoder.finish())
-            _index(file, encoder)
-            file.flush()
-            os.fsync(file.fileno())
+        if encoder is not None:
+            written = _encode(temporary, encoder, batches)
+        else:
+            written = _pack(temporary, format, size, batches)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    return written
+
+
+def _encode(temporary: Path, encoder: Encoder, batches: Iterable[Events]) -> int:
+    written = 0
+    with open(temporary, "wb") as file:
+        for batch in batches:
+            for at in range(0, len(batch), SLICE):
+                file.write(encoder.feed(batch.data[at : at + SLICE]))
+            written += len(batch)
+        file.write(encoder.finish())
+        _index(file, encoder)
+        file.flush()
+        os.fsync(file.fileno())
+    return written
+
+
+def _pack(temporary: Path, format: Format, size: tuple[int, int] | None, batches: Iterable[Events]) -> int:
+    assert format.packer is not None
+    written = 0
+    with contextlib.closing(format.packer(temporary, size=size)) as packer:
+        for batch in batches:
+            for at in range(0, len(batch), SLICE):
+                packer.feed(batch.data[at : at + SLICE])
+            written += len(batch)
+        packer.finish()
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
     return written
 
 
@@ -78,13 +105,13 @@ def _index(file: BinaryIO, encoder: Encoder) -> None:
         file.write(place)
 
 
-def _encoder(path: Path, name: str | None) -> Callable[..., Encoder]:
+def _format(path: Path, name: str | None) -> Format:
     if name:
         format: Format = load("formats", name)
-        if format.encoder is None:
+        if format.writes is None:
             raise ConfigError(f"{format.title} can be read, not written", key="format", value=name)
-        return format.encoder
-    writers = {format.name: format.encoder for format in _formats(path.suffix.lower()) if format.encoder is not None}
+        return format
+    writers = {format.name: format for format in _formats(path.suffix.lower()) if format.writes is not None}
     if len(writers) == 1:
         return next(iter(writers.values()))
     if writers:
@@ -94,7 +121,7 @@ def _encoder(path: Path, name: str | None) -> Callable[..., Encoder]:
             allowed=", ".join(writers),
             remedy=f"format='{next(iter(writers))}'",
         )
-    suffixes = sorted({suffix for format in _formats() if format.encoder is not None for suffix in format.suffixes})
+    suffixes = sorted({suffix for format in _formats() if format.writes is not None for suffix in format.suffixes})
     raise ConfigError(f"no format is written to '{path.suffix or path.name}'", key="path", allowed=", ".join(suffixes))
 
 

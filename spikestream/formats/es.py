@@ -144,10 +144,14 @@ class Encoder:
 
         width, height = self._size
         outside = (events["x"] >= width) | (events["y"] >= height)
-        self._refuse(outside, events, f"x < {width}, y < {height}", "--size WIDTHxHEIGHT, or crop first")
+        self._refuse(
+            outside, events, f"x < {width}, y < {height}", "--size WIDTHxHEIGHT, or --filter crop:width=…,height=…"
+        )
         steps = np.diff(events["t"], prepend=self._last)
         expected = f"steps from 0 on of 0 to {LONGEST_US:,} µs"
-        self._refuse((steps < 0) | (steps >= LONGEST_US), events, expected, "sort by t, and let t start at 0")
+        self._refuse(
+            (steps < 0) | (steps >= LONGEST_US), events, expected, "--time sort, and --t0 zero, so that t starts at 0"
+        )
         out = np.empty(BYTES * len(events) + int(steps.sum()) // 127 + 1, np.uint8)
         n = encode(events, self._last, height, out)
         self._last = int(events["t"][-1])

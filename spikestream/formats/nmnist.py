@@ -28,7 +28,7 @@ class Decoder:
 
     The format stores no size. Without ``size=`` it starts as N-MNIST's 34x34 and grows, before the events that need it
     are yielded, to the next usual size that holds them, with a warning. With ``size=``, events outside of it are
-    dropped and counted. Bounds: at most one event per 5 bytes, arrays of at most 65,536 events, nothing kept but a
+    dropped and counted. Bounds: at most one event per 5 bytes, arrays of at most 32,768 events, nothing kept but a
     record's first 4 bytes.
     """
 
@@ -80,8 +80,10 @@ class Encoder:
     def feed(self, events: Array) -> bytes:
         """Return 5 bytes for each event (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
         t, x, y = events["t"], events["x"], events["y"]
-        self._refuse((t < 0) | (t >= LIMIT_US), events, f"0 <= t < {LIMIT_US:,} µs", "let t start at 0, or use .aedat4")
-        self._refuse((x > 255) | (y > 255), events, "x and y <= 255", "write .aedat4, or crop first")
+        self._refuse((t < 0) | (t >= LIMIT_US), events, f"0 <= t < {LIMIT_US:,} µs", "--t0 zero, or write .aedat4")
+        self._refuse(
+            (x > 255) | (y > 255), events, "x and y <= 255", "write .aedat4, or --filter crop:width=…,height=…"
+        )
         self._refuse(y == OVERFLOW_Y, events, "y other than 240, which means a time overflow", "write .aedat4")
         out = np.empty((len(events), BYTES), np.uint8)
         out[:, 0], out[:, 1] = x, y

@@ -12,13 +12,9 @@ OWN = "spikestream"
 RECORD = b"\xa2op\xa5hello"
 LFS = b"version https://git-lfs.github.com/spec/"
 FOREIGN = (
-    (b"\x89HDF\r\n\x1a\n", "HDF5"),
-    (b"PK\x03\x04", "NPZ or another ZIP archive"),
-    (b"\x93NUMPY", "NPY"),
-    (b"MATLAB 5.0 MAT-file", "a MATLAB file"),
-    (b"#ROSBAG V", "a ROS 1 bag"),
-    (b"\x89MCAP0\r\n", "MCAP"),
-    (b"SQLite format 3\0", "a ROS 2 bag or another SQLite file"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"MATLAB ", "a MATLAB file of another version than 5"),
+    (b"#ROSBAG V", "a ROS 1 bag of another format than 2.0"),
     (b"RIFF", "sound or a film (RIFF)"),
     (b"fLaC", "sound (FLAC)"),
     (b"OggS", "sound (Ogg)"),
@@ -33,6 +29,8 @@ PACKED = (
 PERCENT = "a recording of Prophesee's whose header names no encoding that is read here"
 NAS = "without a header it may be sound of a NAS: spikestream info {name} --format nas --sensor stereo64:jaer"
 """Any layout will do at first: its decoder says which ones fit."""
+AEDAT1 = "or AEDAT 1.0 of a DVS128: spikestream info {name} --format aedat1 --sensor dvs128"
+TABLE = "a table of events? Say what its columns are: spikestream info {name} --format csv --option order=txyp"
 TEXT_ENOUGH = 64
 
 
@@ -98,9 +96,7 @@ def _foreign(head: bytes, name: str) -> str:
         return f"AEDAT {version[1].decode()}"
     if re.match(rb"% [ -~]+\r?\n", head):  # a .bin may start with "% " too: x = 37, y = 32
         return PERCENT
-    known = next((title for magic, title in FOREIGN if head.startswith(magic)), "")
-    bare = head.startswith(b"#") and name.lower().endswith((".aedat", ".dat"))
-    return known or ("AEDAT 1.0, as its header names no version" if bare else "")
+    return next((title for magic, title in FOREIGN if head.startswith(magic)), "")
 
 
 def _by_suffix(head: bytes, name: str, formats: list[Format]) -> str:
@@ -117,8 +113,8 @@ def _not_known(head: bytes, name: str, remedy: str, why: str, *details: str) -> 
 
 def _unknown(head: bytes, name: str, formats: list[Format], broken: list[str]) -> RecordingError:
     known = "known here: " + ", ".join(sorted(known.title for known in formats))
-    headerless = name.lower().endswith(".aedat")
-    hint = [NAS.format(name=name), "or AEDAT 1.0, which is not read here"] if headerless else []
+    hints = (((".aedat",), (NAS, AEDAT1)), ((".csv", ".txt"), (TABLE,)))
+    hint = [text.format(name=name) for suffixes, texts in hints if name.lower().endswith(suffixes) for text in texts]
     remedy = "--format " + "|".join(sorted(known.name for known in formats)) + ", if you know what it is"
     return _not_known(head, name, remedy, "", known, *hint, *broken)
 

@@ -1,4 +1,4 @@
-"""AEDAT 2.0 records to events: 8 bytes each, a big-endian address word and a big-endian stamp in µs.
+"""AEDAT 2.0 and 1.0 records to events: a big-endian address word of 4 or 2 bytes and a big-endian stamp in µs.
 
 A stamp counts modulo 2^32: a step back of more than 2^31 is a wrap, a smaller one is disorder and passes through. Every
 word moves that clock, whatever it carries. Both axes are turned round, because jAER's origin is bottom left and its
@@ -35,15 +35,16 @@ def decode(
 ) -> int:
     """Write the events of ``records`` (n,) into ``out`` (n,) EVENT and return how many there are.
 
-    A record has the fields ``word`` and ``stamp``, uint32 as stored. ``layout``: width, height, x shift, x mask,
-    y shift, y mask, polarity mask, its value for ON, mask of special words, 1 where a word may carry APS or IMU
-    samples. ``turn``: to the origin top left; else as stored.
+    A record has the fields ``word``, uint32 or uint16, and ``stamp``, uint32, as stored. ``layout``: bits that a word
+    lacks to 32, width, height, x shift, x mask, y shift, y mask, polarity mask, its value for ON, mask of special
+    words, 1 where a word may carry APS or IMU samples. ``turn``: to the origin top left; else as stored.
     """
-    width, height, x_shift, x_mask, y_shift, y_mask, p_mask, on, special, davis = layout
+    lacking, width, height, x_shift, x_mask, y_shift, y_mask, p_mask, on, special, davis = layout
     base, last = state[0], state[1]
     n = 0
     for i in range(len(records)):
-        word, stamp = np.int64(_big_endian(records[i]["word"])), np.int64(_big_endian(records[i]["stamp"]))
+        word, stamp = np.int64(_big_endian(np.uint32(records[i]["word"]))), np.int64(_big_endian(records[i]["stamp"]))
+        word >>= lacking
         if last - stamp > WRAP // 2:
             base += WRAP
         last = stamp

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from spikestream.kernels.packed import STEP_US
 
 WRAP = 1 << 32
-STATE = ("base", "last", "before", "untidy", "outside")
-"""What the int64 state array holds: µs of the wraps so far, the last stamp as stored, the time of the last event,
-whether events are not tidy (see `spikestream.kernels.packed`), and a count."""
+STATE = ("base", "last", "untidy", "outside")
+"""What the int64 state array holds: µs of the wraps so far, the last stamp as stored, whether events are not tidy (see
+`spikestream.kernels.packed`; those around one outside of the size may not be), and a count."""
 
 
 @njit(cache=True, nogil=True)
@@ -28,24 +28,26 @@ def decode(records: NDArray[Any], layout: tuple[int, ...], state: NDArray[np.int
     ``layout``: width, height, bits of x, bits of y, which follow, and the bit of the polarity.
     """
     width, height, x_bits, y_bits, p_bit = layout
-    x_mask, y_mask = (1 << x_bits) - 1, (1 << y_bits) - 1
-    base, last, before, untidy, n = state[0], state[1], state[2], False, np.uint64(0)
+    columns, rows, to_y, to_p = np.uint32(width), np.uint32(height), np.uint32(x_bits), np.uint32(p_bit)
+    x_mask, y_mask = np.uint32((1 << x_bits) - 1), np.uint32((1 << y_bits) - 1)
+    base, last, untidy, outside, n = state[0], state[1], False, 0, np.uint64(0)
     for i in range(len(records)):
-        stamp, word = np.int64(records[i]["stamp"]), np.int64(records[i]["word"])
-        if last - stamp > WRAP // 2:
-            base += WRAP
+        stamp, word = np.int64(records[i]["stamp"]), records[i]["word"]
+        step = stamp - last
+        if np.uint64(step) > np.uint64(STEP_US):  # a step back, too
+            untidy = True
+            if -step > WRAP // 2:
+                base += WRAP
         last = stamp
-        x, y = word & x_mask, (word >> x_bits) & y_mask
-        if x >= width or y >= height:
-            state[4] += 1
+        x, y = word & x_mask, (word >> to_y) & y_mask
+        if x >= columns or y >= rows:
+            outside += 1
             continue
-        now = base + stamp
-        untidy |= (now < before) | (now - before > STEP_US)
-        before = now
         event = out[n]
-        event["t"] = now
-        event["xy"] = x | y << 16
-        event["p"] = (word >> p_bit) & 1
+        event["t"] = base + stamp
+        event["xy"] = x | y << np.uint32(16)
+        event["p"] = (word >> to_p) & np.uint32(1)
         n += np.uint64(1)
-    state[0], state[1], state[2], state[3] = base, last, before, untidy
+    state[0], state[1], state[2] = base, last, untidy or outside > 0
+    state[3] += outside
     return int(n)

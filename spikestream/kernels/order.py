@@ -45,3 +45,25 @@ def look(events: NDArray[Any], size: tuple[int, int], limit_us: int, future_us: 
     state[5] += late
     state[6] += outside
     return n
+
+
+@njit(cache=True, nogil=True)
+def settle(events: NDArray[Any], seen: int, top: int, window_us: int, block: int, tops: NDArray[np.int64]) -> int:
+    """Raise the stamps of ``events`` (n,) EVENT to the edge of the window where they are behind it; return how many.
+
+    The edge is ``window_us`` µs before the latest stamp so far, ``top`` before the first of these, or where the latest
+    stamp stood ``len(tops) - 1`` blocks of events before the one this event is in, if that is later. ``tops`` is a ring
+    of the latest stamps before each block; ``seen`` events came before these.
+    """
+    clamped = 0
+    for i in range(len(events)):
+        number = (seen + i) // block
+        if (seen + i) % block == 0:
+            tops[number % len(tops)] = top
+        edge = max(top - window_us, tops[(number + 1) % len(tops)])
+        event = events[i]
+        if event["t"] < edge:
+            event["t"] = edge
+            clamped += 1
+        top = max(top, event["t"])
+    return clamped

@@ -200,7 +200,7 @@ def _moved(c: Coeffs, s: State, state: Any) -> Any:
 
 
 @compiled
-def _begin(c: Coeffs, s: State, state: Any) -> Any:
+def begin(c: Coeffs, s: State, state: Any) -> Any:
     """Give every pixel its thresholds; return the state of the generator."""
     height, width = s.seen.shape
     half = 0.5 * (c.thr_on + c.thr_off)
@@ -241,6 +241,57 @@ def _put(out: Array, first: int, n: int, t: int, x: int, y: int, p: bool) -> int
 
 
 @compiled
+def first_noise(c: Coeffs, state: Any) -> tuple[Any, Any]:
+    """Return the state of the generator, and how many pixels, step by step, the first noise is away."""
+    state += GOLDEN
+    if c.noise <= 0.0:
+        return state, np.int64(1 << 62)
+    return state, np.int64(np.log(1.0 - uniform(state)) / np.log(1.0 - c.noise))
+
+
+@compiled
+def sense(c: Coeffs, s: State, k: int, start: int, state: Any, noisy: Any, n: int, out: Array) -> tuple[Any, Any, int]:
+    """Write the events of step ``k``, from ``start`` µs on, behind the ``n`` in ``out``, of what ``s.seen`` is now.
+
+    Returns the state of the generator, how far the next noise is from the first pixel of step 1, and how many events
+    there are, one more than ``out`` has room for where these are too many.
+    """
+    high, wide = s.seen.shape
+    pixels, first = high * wide, n
+    for y in range(high):
+        seen, top, floor = s.seen[y], s.high[y], s.low[y]
+        if not _crossings(seen, top, floor):
+            continue
+        for x in range(wide):
+            if floor[x] <= seen[x] <= top[x]:
+                continue
+            if n + EACH > len(out):
+                return state, noisy, len(out) + 1
+            for _ in range(EACH):
+                brighter = seen[x] > top[x]
+                if not brighter and not seen[x] < floor[x]:
+                    break
+                factor = s.up[y, x] if brighter else s.down[y, x]
+                top[x] *= factor
+                floor[x] *= factor
+                if k - s.last[y, x] >= c.refrac:
+                    s.last[y, x] = k
+                    state += GOLDEN
+                    n = _put(out, first, n, start + np.int64(uniform(state) * 1_000), x, y, not brighter)
+    while noisy < k * pixels:
+        if n == len(out):
+            return state, noisy, n + 1
+        at = noisy - (k - 1) * pixels
+        state += GOLDEN
+        dark = mix(state) >> np.uint64(63) == np.uint64(1)
+        state += GOLDEN
+        n = _put(out, first, n, start + np.int64(uniform(state) * 1_000), at % wide, at // wide, dark)
+        state += GOLDEN
+        noisy += 1 + np.int64(np.log(1.0 - uniform(state)) / np.log(1.0 - c.noise))
+    return state, noisy, n
+
+
+@compiled
 def run(c: Coeffs, s: State, grey: Array, width: int, key: tuple[int, int, int], start: int, out: Array) -> int:
     """Write the events of one image into ``out`` (m,) EVENT and return how many there are, m + 1 for too many.
 
@@ -250,44 +301,11 @@ def run(c: Coeffs, s: State, grey: Array, width: int, key: tuple[int, int, int],
     state = _moved(c, s, key_of(key[0], key[1], key[2]))
     s.seen[...] = 0.0
     _look(c, s, 0, 1.0)
-    state = _begin(c, s, state)
-    high, wide = s.seen.shape
-    pixels = high * wide
-    state += GOLDEN
-    none = np.log(1.0 - c.noise)
-    noisy = np.int64(np.log(1.0 - uniform(state)) / none) if c.noise > 0.0 else np.int64(1 << 62)
+    state, noisy = first_noise(c, begin(c, s, state))
     n = 0
     for k in range(1, len(c.path)):
         _look(c, s, k, c.slow)
-        first, begin = n, start + (k - 1) * 1_000
-        for y in range(high):
-            seen, top, floor = s.seen[y], s.high[y], s.low[y]
-            if not _crossings(seen, top, floor):
-                continue
-            for x in range(wide):
-                if floor[x] <= seen[x] <= top[x]:
-                    continue
-                if n + EACH > len(out):
-                    return len(out) + 1
-                for _ in range(EACH):
-                    brighter = seen[x] > top[x]
-                    if not brighter and not seen[x] < floor[x]:
-                        break
-                    factor = s.up[y, x] if brighter else s.down[y, x]
-                    top[x] *= factor
-                    floor[x] *= factor
-                    if k - s.last[y, x] >= c.refrac:
-                        s.last[y, x] = k
-                        state += GOLDEN
-                        n = _put(out, first, n, begin + np.int64(uniform(state) * 1_000), x, y, not brighter)
-        while noisy < k * pixels:
-            if n == len(out):
-                return n + 1
-            at = noisy - (k - 1) * pixels
-            state += GOLDEN
-            dark = mix(state) >> np.uint64(63) == np.uint64(1)
-            state += GOLDEN
-            n = _put(out, first, n, begin + np.int64(uniform(state) * 1_000), at % wide, at // wide, dark)
-            state += GOLDEN
-            noisy += 1 + np.int64(np.log(1.0 - uniform(state)) / none)
+        state, noisy, n = sense(c, s, k, start + (k - 1) * 1_000, state, noisy, n, out)
+        if n > len(out):
+            break
     return n

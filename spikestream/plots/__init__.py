@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from spikestream.plots.activity import Membrane, cochleagram, membrane, raster, record
 from spikestream.plots.answers import learning_curve, timeline
-from spikestream.plots.base import need_matplotlib
+from spikestream.plots.base import need_matplotlib, panels
 from spikestream.plots.chip import chip_picture
 from spikestream.plots.confusion import confusion
-from spikestream.plots.counts import band_counts, pixel_counts
+from spikestream.plots.counts import band_counts, event_rate, pixel_counts
 from spikestream.plots.diagram import diagram
 from spikestream.plots.learned import LAGS_MS, MOST_MAPS, pair_change, stdp_window, weight_maps
 
@@ -24,10 +24,12 @@ __all__ = [
     "cochleagram",
     "confusion",
     "diagram",
+    "event_rate",
     "learning_curve",
     "membrane",
     "need_matplotlib",
     "pair_change",
+    "panels",
     "pixel_counts",
     "raster",
     "record",

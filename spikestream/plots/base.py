@@ -33,6 +33,15 @@ def axes_for(ax: Axes | None) -> Axes:
     return Figure(figsize=SIZE_IN, layout="constrained").add_subplot()
 
 
+def panels(count: int) -> tuple[Axes, ...]:
+    """Return so many axes of a new figure, side by side; raises `ConfigError` without matplotlib."""
+    need_matplotlib()
+    from matplotlib.figure import Figure
+
+    width, height = SIZE_IN
+    return tuple(Figure(figsize=(width * count * 0.75, height), layout="constrained").subplots(1, count))
+
+
 def check_spikes(spikes: object) -> None:
     """Raise `SpikestreamError` for anything but `Spikes`."""
     if not isinstance(spikes, Spikes):

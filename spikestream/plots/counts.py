@@ -46,3 +46,26 @@ def pixel_counts(cells: Array, ax: Axes | None = None) -> Axes:
     drawn.imshow(np.sqrt(cells), **LOOK)
     drawn.set_axis_off()
     return drawn
+
+
+def event_rate(
+    cells: Array, interval: tuple[int, int], ax: Axes | None = None, *, origin_us: int | None = None
+) -> Axes:
+    """Draw how many events a second there were in each part of ``interval`` = [start, stop) µs, ON above OFF.
+
+    ``cells`` (2, columns): OFF, then ON; times are in s from ``origin_us``, by default from the start. Raises
+    `ConfigError`.
+    """
+    if cells.ndim != 2 or len(cells) != 2 or not cells.size:
+        text = f"counts of shape {cells.shape} are not those of two polarities"
+        raise ConfigError(text, key="cells", allowed="(2, columns): OFF and ON")
+    drawn = axes_for(ax)
+    left, right = span(*interval, interval[0] if origin_us is None else origin_us)
+    edges = np.linspace(left, right, cells.shape[1] + 1)
+    off, on = cells / (edges[1] - edges[0])
+    drawn.stairs(off, edges, fill=True, color="tab:blue", label="OFF")
+    drawn.stairs(off + on, edges, baseline=off, fill=True, color="tab:orange", label="ON")
+    drawn.set(xlabel="s", ylabel="events/s", xlim=(left, right))
+    drawn.set_ylim(bottom=0)
+    drawn.legend(loc="upper right")
+    return drawn

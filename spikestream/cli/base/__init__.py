@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from types import ModuleType
 from typing import Any
 
-from spikestream.errors import SpikestreamError, nearest
+from spikestream.errors import ConfigError, SpikestreamError, nearest
 
 USAGE, INTERRUPTED, TERMINATED, LOST = 2, 130, 143, 7
 
@@ -191,6 +191,12 @@ def add_access(parser: argparse.ArgumentParser) -> None:
         "--token-file", default="", metavar="FILE", help="holds the server's token (default: SPIKESTREAM_TOKEN_FILE)"
     )
     parser.add_argument("--ca", default="", metavar="FILE", help="certificates to trust at tcps:// and wss://, as PEM")
+
+
+def check_new(path: str, force: bool) -> None:
+    """Raise `ConfigError` for a file that is there, and was not said to be replaced."""
+    if not force and os.path.lexists(path):
+        raise ConfigError(f"{path} is there already", key="OUT", value=path, remedy="-f, which replaces it")
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""How each camera lays out its AEDAT 2.0 address words. Source: jAER's DVS128, DVS640 and DavisChip extractors."""
+"""How each camera lays out its address words in AEDAT 2.0 and 1.0. Source: jAER's DVS128, DVS640 and DavisChip."""
 
 from __future__ import annotations
 
@@ -58,8 +58,14 @@ CAMERAS = {
     "davis640": _davis("Davis640", (640, 480)),
 }
 """By the name ``sensor=`` takes; of two that fit some addresses the earlier one is the better guess."""
+INIVATION = CAMERAS["dvs128"]._replace(p=(1, 1))
 CHOICE = "--sensor " + "|".join(CAMERAS)
-POLARITIES = ("jaer", "inivation")
+OTHERWISE = {
+    "jaer": "a DVS128's bit 0 = 0 is read as ON, as jAER does; polarity=inivation reads 1 as ON",
+    "inivation": "a DVS128's bit 0 = 1 is read as ON, as polarity=inivation says; jAER itself reads 0 as ON",
+}
+"""What is said of each way to read a DVS128's polarity."""
+POLARITIES = tuple(OTHERWISE)
 
 
 def of_chip(chip: str) -> str:
@@ -81,7 +87,7 @@ def camera(sensor: str, polarity: str) -> Camera:
     if polarity not in POLARITIES:
         allowed = ", ".join(POLARITIES)
         raise ConfigError(f"unknown polarity '{polarity}'", key="polarity", value=polarity, allowed=allowed)
-    return CAMERAS[name]._replace(p=(1, 1)) if name == "dvs128" and polarity == "inivation" else CAMERAS[name]
+    return INIVATION if name == "dvs128" and polarity == "inivation" else CAMERAS[name]
 
 
 def smallest(size: tuple[int, int] | None) -> str:

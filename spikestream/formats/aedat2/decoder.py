@@ -1,4 +1,4 @@
-"""AEDAT 2.0 in: the header as text, the records through the kernel."""
+"""AEDAT 2.0 and 1.0 in: the header as text, the records through the kernel."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from spikestream.batch import Array
-from spikestream.errors import RecordingError
-from spikestream.formats.aedat2.cameras import CAMERAS, CHOICE, camera, of_chip
-from spikestream.formats.aedat2.header import Header
+from spikestream.errors import ConfigError, RecordingError
+from spikestream.formats.aedat2.cameras import CAMERAS, CHOICE, OTHERWISE, camera, of_chip
+from spikestream.formats.aedat2.header import V1, V2, Header
 from spikestream.formats.base import Empty, fresh
 from spikestream.formats.base.records import Records
 
-RECORD = np.dtype([("word", "<u4"), ("stamp", "<u4")])  # big-endian in the file: the kernel swaps
-BYTES = 8
 GUESS = 256
 
 
@@ -27,9 +25,11 @@ class Decoder:
     left; ``raw=True`` leaves them as stored. Stamps count modulo 2^32: a step back of more than 2^31 µs is a wrap.
 
     `feed` reads the header at once but decodes when iterated, so ``sensor`` and ``size`` can be had without decoding.
-    Bounds: at most one event per 8 bytes, arrays of at most 65,536 events, and nothing kept but 1 MiB of header, then
+    Bounds: at most one event per 8 bytes, arrays of at most 32,768 events, and nothing kept but 1 MiB of header, then
     2 KiB of records while guessing, then the first 7 bytes of a record.
     """
+
+    version = V2
 
     def __init__(
         self,
@@ -43,12 +43,13 @@ class Decoder:
         self.skipped: dict[str, int] = {}
         self.empty: Empty = fresh
         self.warnings: list[str] = []
-        self._header = Header()
+        self.notes: list[str] = []
+        self._header = Header(self.version)
         self._polarity = polarity
         self._turn = not raw
         self._state = np.zeros(6, np.int64)
         self._code: tuple[int, ...] = ()
-        self._records = Records(BYTES)
+        self._records = Records(self.version.width)
         self._fed = 0
         if sensor is not None:
             self._use(sensor)
@@ -56,12 +57,13 @@ class Decoder:
     def _use(self, sensor: str) -> None:
         layout = camera(sensor, self._polarity)
         self.sensor, self.size = of_chip(sensor), self.size or layout.size
-        self._code = layout.code(self.size)
+        self._code = (8 * (4 - self.version.address), *layout.code(self.size))
+        self.notes = [OTHERWISE[self._polarity]] if self.sensor == "dvs128" else []
 
     def feed(self, data: memoryview) -> Iterator[Array]:
         """Return the arrays (n,) EVENT decoded from these bytes, to be iterated before more is fed.
 
-        Raises `RecordingError` where this is no AEDAT 2.0, its header does not end, or its camera is not known.
+        Raises `RecordingError` where this is another format, its header does not end, or its camera is not known.
         """
         self._fed += len(data)
         if self._header.done:
@@ -90,16 +92,17 @@ class Decoder:
 
     def _events(self, data: memoryview) -> Iterator[Array]:
         if not self._code:
-            missing = GUESS * BYTES - len(self._records.rest)
+            enough = GUESS * self.version.width
+            missing = enough - len(self._records.rest)
             self._records.rest += bytes(data[:missing])
             data = data[missing:]
-            if len(self._records.rest) < GUESS * BYTES:
+            if len(self._records.rest) < enough:
                 return
             self._guess()
         from spikestream.kernels.aedat2 import STATE, decode
 
         for part in self._records.feed(data):
-            records = np.frombuffer(part, RECORD)
+            records = np.frombuffer(part, self.version.record)
             records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
             out = self.empty(len(records))
             n = decode(records, self._code, self._turn, self._state, out)
@@ -109,9 +112,8 @@ class Decoder:
                 yield out[:n]
 
     def _fitting(self) -> str:
-        words = np.frombuffer(self._records.rest[: len(self._records.rest) // BYTES * BYTES], ">u4")[::2].astype(
-            np.int64
-        )
+        whole = len(self._records.rest) // self.version.width * self.version.width
+        words = np.frombuffer(self._records.rest[:whole], ">u4")[::2].astype(np.int64)
         return next((name for name, layout in CAMERAS.items() if layout.fits(words)), "")
 
     def _guess(self) -> None:
@@ -132,8 +134,38 @@ class Decoder:
             remedy = "fetch or export it again: it holds no events"
             raise RecordingError(what, offset=self._fed, expected="records after the header", remedy=remedy)
         if not self._code:
-            found = f"{len(self._records.rest) // BYTES} records, where a guess needs {GUESS}"
+            found = f"{len(self._records.rest) // self.version.width} records, where a guess needs {GUESS}"
             guess = f" (guess from the addresses: {self._fitting() or 'none'})"
             what = "the header names no camera (AEChip), and where x and y are differs from camera to camera"
             raise RecordingError(what, found=found, remedy=CHOICE + guess)
         self._records.finish(self._fed)
+
+
+class EarlyDecoder(Decoder):
+    """Decode an AEDAT 1.0 recording as `Decoder` does 2.0: addresses of 16 bits, a header or none, all of a DVS128.
+
+    A camera is never guessed: an AEChip that is no DVS128's and, without ``sensor=``, none at all are errors.
+    Bounds: at most one event per 6 bytes, arrays of at most 32,768 events, and nothing kept but 1 MiB of header, then
+    the first 5 bytes of a record.
+    """
+
+    version = V1
+
+    def _use(self, sensor: str) -> None:
+        if camera(sensor, self._polarity) is not camera("dvs128", self._polarity):
+            what = f"'{sensor}' has no addresses of 16 bits, as AEDAT 1.0 has"
+            raise ConfigError(what, key="sensor", value=sensor, allowed="dvs128")
+        super()._use(sensor)
+
+    def _take_header(self) -> None:
+        chip = self._header.chip[:80]
+        if not self.sensor and of_chip(self._header.chip) != "dvs128":
+            raise RecordingError(
+                "the header names a camera whose AEDAT 1.0 addresses are not known here"
+                if chip
+                else "AEDAT 1.0 does not say which camera it is of",
+                expected="a DVS128",
+                found=repr(chip) if chip else "",
+                remedy="--sensor dvs128, if it is one; sound of a NAS: --format nas --sensor stereo64:jaer",
+            )
+        super()._take_header()

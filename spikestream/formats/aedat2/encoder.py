@@ -7,11 +7,11 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat2.cameras import camera, smallest
-from spikestream.formats.aedat2.header import END, MAGIC
+from spikestream.formats.aedat2.header import END, V2
 from spikestream.formats.base.records import Stamps
 
 _LINES = (
-    MAGIC + b"0",
+    V2.magic + b"0",
     b"# This is a raw AE data file - do not edit",
     b"# Data format is int32 address, int32 timestamp (8 bytes total), repeated for each event",
     b"# Timestamps tick is 1 us",
@@ -34,7 +34,7 @@ class Encoder:
             raise RecordingError(what, expected=expected, remedy="another --sensor, or write .aedat4")
         lines = (*_LINES, b"# AEChip: " + self._camera.chip.encode(), END)
         self._head = b"".join(line + b"\r\n" for line in lines)
-        self._stamps = Stamps("AEDAT 2.0")
+        self._stamps = Stamps(V2.title)
 
     def feed(self, events: Array) -> bytes:
         """Return 8 bytes for each event (n,) EVENT; raises `RecordingError` for one the format cannot hold."""

@@ -16,10 +16,12 @@ from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.formats.aedat3.header import LAYOUTS, SIZES, Header, device, known
 from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base.inlet import Inlet
 
 PACKET = struct.Struct("<hhiiiiii")
 EVENT_BYTES = 8
 PIECE = 1 << 16
+SIDE = 1 << 16
 POLARITY = 1
 KINDS = {
     0: "special",
@@ -75,12 +77,14 @@ class Decoder:
         self.size = size or (known(sensor) if sensor else None)
         self.skipped: dict[str, int] = {}
         self.empty: Empty = fresh
+        self.tidy = False
         self.warnings: list[str] = []
         self._raw = raw
         self._source = None if stream is None else _number(stream)
         self._header = Header()
         self._layout = LAYOUTS[b"3.1"]
-        self._rest = b""
+        self._state = np.zeros(2, np.int64)
+        self._inlet = Inlet()
         self._fed = 0
         self._packet: Packet | None = None
         self._left = 0
@@ -97,22 +101,23 @@ class Decoder:
             if rest is None:
                 return iter(())
             self._headed()
-            data = rest
-        return self._events(data)
+            data, self._inlet.offset = rest, self._fed - len(rest)
+        self._inlet.add(data)
+        return self._events()
 
     def finish(self) -> None:
         """Raise `RecordingError` where the file ends inside its header or a packet."""
         if not self._header.finish():
             what = "the recording ends inside its header" if self._fed else "the recording is empty"
             raise RecordingError(what, offset=self._fed, remedy="fetch or export it again: it holds no events")
-        if self._left or self._rest:
-            where = self._fed - len(self._rest) if self._packet is None else self._packet.at
+        if self._left or len(self._inlet):
+            where = self._inlet.offset if self._packet is None else self._packet.at
             expected = f"{PACKET.size} bytes" if self._packet is None else f"{self._left:,} bytes more"
             raise RecordingError(
                 "the recording is cut inside a packet",
                 offset=where,
                 expected=expected,
-                found=f"{len(self._rest)}",
+                found=f"{len(self._inlet)}",
                 remedy="the events before it are read; for the others fetch the file again",
             )
 
@@ -133,27 +138,31 @@ class Decoder:
                 remedy=f"--size WIDTHxHEIGHT, or --sensor {'|'.join(SIZES)}",
             )
 
-    def _events(self, data: memoryview) -> Iterator[Array]:
-        if self._rest:
-            data = memoryview(self._rest + bytes(data))
+    def _events(self) -> Iterator[Array]:
         while True:
             if self._packet is None:
-                if len(data) < PACKET.size:
-                    break
-                self._packet = _checked(data[: PACKET.size], self._fed - len(data))
+                start = self._inlet.take(PACKET.size)
+                if start is None:
+                    return
+                self._packet = _checked(start, self._inlet.offset - PACKET.size)
                 self._left = self._packet.event_bytes * self._packet.number
-                data = data[PACKET.size :]
             if self._wanted(self._packet):
-                whole = min(self._left, len(data), PIECE * EVENT_BYTES) // EVENT_BYTES * EVENT_BYTES
-                yield from self._decoded(data[:whole], self._packet)
+                yield from self._payload(self._packet)
             else:
-                whole = min(self._left, len(data))
-            data, self._left = data[whole:], self._left - whole
-            if not self._left:
-                self._close(self._packet)
-            elif not whole:
-                break
-        self._rest = bytes(data)
+                self._left = self._inlet.skip(self._left)
+            if self._left:
+                return
+            self._close(self._packet)
+
+    def _payload(self, packet: Packet) -> Iterator[Array]:
+        """Yield the events of a packet as far as they have come."""
+        while self._left:
+            have = EVENT_BYTES if self._inlet.begun else len(self._inlet) // EVENT_BYTES * EVENT_BYTES
+            data = self._inlet.take(min(self._left, max(have, EVENT_BYTES), PIECE * EVENT_BYTES))
+            if data is None:
+                return
+            self._left -= len(data)
+            yield from self._decoded(data, packet)
 
     def _wanted(self, packet: Packet) -> bool:
         if packet.kind != POLARITY:
@@ -174,16 +183,17 @@ class Decoder:
             self.skipped[kind] = self.skipped.get(kind, 0) + count
 
     def _decoded(self, data: memoryview, packet: Packet) -> Iterator[Array]:
-        if not data:
-            return
         from spikestream.kernels.aedat3 import WORDS, decode
+        from spikestream.kernels.packed import PACKED
 
         words = np.frombuffer(data, WORDS)
         words.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
         layout = self._layout
         top = self.size[1] - 1 if layout.bottom and not self._raw and self.size else -1
         events = self.empty(len(words))
-        n = decode(words, packet.overflows << 31, layout.x_shift, layout.y_shift, layout.y_mask, top, events)
+        code = (layout.x_shift, layout.y_shift, layout.y_mask, top, *(self.size or (SIDE, SIDE)))
+        n = decode(words, packet.overflows << 31, code, self._state, events.view(PACKED))
+        self.tidy = not self._state[1]
         self._skip("invalid", len(words) - n)
         if n:
             yield events[:n]

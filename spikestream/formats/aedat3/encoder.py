@@ -57,7 +57,7 @@ class Encoder:
             f"event {self._written + i:,} does not fit AEDAT 3.1",
             expected="0 <= t < 2^62, x and y < 32,768",
             found=f"t {stamp}, x {x}, y {y}",
-            remedy="let t start at 0; crop with ss.Filters([{'kind': 'crop', …}])",
+            remedy="--t0 zero, so that t starts at 0; --filter crop:width=…,height=… for fewer pixels",
         )
 
 

@@ -8,17 +8,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikestream.batch import Array
+from spikestream.batch import EVENT, Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header
-from spikestream.formats.aedat4.inlet import Inlet
-from spikestream.formats.aedat4.packing import USUAL_RATIO, unpack
+from spikestream.formats.aedat4.packing import Unpacker
 from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base.inlet import Inlet
 
 PACKET_LIMIT = 64 << 20
 PIECE = 1 << 18
 KINDS = {"EVTS": "events of other streams", "FRME": "frame", "IMUS": "imu", "TRIG": "trigger"}
 STRUCT_BYTES = 16
+NONE = np.empty(0, EVENT)
+ROOM = 1 << 16
+"""Events of packets that came together are handed on together: most packets hold a few thousand, or a few."""
 
 
 class Packet(NamedTuple):
@@ -62,7 +65,9 @@ class Decoder:
         self._header: header.Header | None = None
         self._packet: Packet | None = None
         self._left = 0
-        self._ratio: float = USUAL_RATIO
+        self._unpack = Unpacker("none")
+        self._room = NONE
+        self._filled = 0
 
     def feed(self, data: memoryview) -> Iterator[Array]:
         """Return the arrays (n,) EVENT decoded from these bytes, to be iterated before more is fed.
@@ -115,6 +120,7 @@ class Decoder:
         self.sensor = self.sensor or chosen.source
         self.warnings += [warning] if warning else []
         self._header = head
+        self._unpack = Unpacker(head.compression)
         if head.end is not None and head.end < self._inlet.offset:
             self.warnings.append(f"the data table's position, {head.end:,}, is inside the header: not believed")
             self._header = header.Header(head.compression, None, head.streams)
@@ -123,6 +129,21 @@ class Decoder:
         return self._header is not None and self._inlet.offset == self._header.end
 
     def _events(self) -> Iterator[Array]:
+        try:
+            yield from self._packets()
+        except RecordingError:
+            yield from self._given()
+            raise
+        yield from self._given()
+
+    def _given(self) -> Iterator[Array]:
+        """Yield the events that are there, and have room for none any more."""
+        events, self._room, self._filled = self._room[: self._filled], NONE, 0
+        if len(events):
+            yield events
+
+    def _packets(self) -> Iterator[Array]:
+        """Decode packets into the room there is; yield it where it does not suffice."""
         while self._header is not None and not self._ended():
             if self._packet is None:
                 start = self._inlet.take(8)
@@ -135,7 +156,7 @@ class Decoder:
                 payload = self._inlet.take(self._packet.size)
                 if payload is None:
                     return
-                yield from self._decoded(self._packet, self._header.compression, payload)
+                yield from self._decoded(self._packet, payload)
             else:
                 self._left = self._inlet.skip(self._left)
                 if self._left:
@@ -161,13 +182,12 @@ class Decoder:
             kind = KINDS.get(kind, kind)
             self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
-    def _decoded(self, packet: Packet, compression: str, payload: memoryview) -> Iterator[Array]:
+    def _decoded(self, packet: Packet, payload: memoryview) -> Iterator[Array]:
         from spikestream.kernels.aedat4 import STRUCT, decode
         from spikestream.kernels.packed import PACKED
 
         try:
-            body = unpack(compression, payload, self._ratio)
-            self._ratio = 1.25 * (len(body) + 4) / len(payload)
+            body = self._unpack(payload)
             at, n = flatbuffer.vector(flatbuffer.root(body, b"EVTS"), 0, STRUCT_BYTES)
         except RecordingError as error:
             error.offset = packet.at
@@ -176,6 +196,9 @@ class Decoder:
             count = min(PIECE, n - first)
             packed = np.frombuffer(body, STRUCT, count, at + first * STRUCT_BYTES)
             packed.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-            events = self.empty(count)
-            self.tidy = decode(packed, *(self.size or (0, 0)), events.view(PACKED))
-            yield events
+            if self._filled + count > len(self._room):
+                yield from self._given()
+                self._room, self.tidy = self.empty(max(count, ROOM)), True
+            width, height = self.size or (0, 0)
+            self.tidy = decode(packed, width, height, self._filled, self.tidy, self._room.view(PACKED))
+            self._filled += count

@@ -89,5 +89,5 @@ class Encoder:
             f"event {self._written + i:,} does not fit AEDAT 4",
             expected="t >= 0, x and y < 32,768",
             found=f"t {t}, x {x}, y {y}",
-            remedy="let t start at 0; crop with ss.Filters([{'kind': 'crop', …}])",
+            remedy="--t0 zero, so that t starts at 0; --filter crop:width=…,height=… for fewer pixels",
         )

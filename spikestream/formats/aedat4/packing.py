@@ -24,18 +24,62 @@ NAMES = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
 NUMBERS = {"none": 0, "lz4": 1, "zstd": 3}
 
 
-def unpack(kind: str, packet: memoryview, ratio: float = USUAL_RATIO) -> memoryview:
-    """Return the FlatBuffer in a packet, without its size prefix; ``ratio``: to how many times its size it may grow.
+class Unpacker:
+    """What unpacks the packets of one recording of a ``kind``: made once, as making it takes as long as a packet.
 
-    One that grows to more is unpacked twice. Raises `RecordingError` where it is damaged, or larger than
-    `UNPACKED_LIMIT`; memory is spent for what ``ratio`` says, and for more once the prefix has been checked.
+    A packet may grow to a few times its size, which those before it tell; one that grows to more is unpacked twice.
     """
-    try:
-        if kind == "lz4":
-            return _lz4(packet, int(ratio * len(packet)))
-        return {"none": _plain, "zstd": _zstd}[kind](packet)
-    except (RuntimeError, ValueError, zstandard.ZstdError) as error:
-        raise RecordingError(f"a packet is not the {kind} frame it should be", details=[str(error)]) from error
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._ratio: float = USUAL_RATIO
+        self._context: object = None
+        self._zstd = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT) if kind == "zstd" else None
+
+    def __call__(self, packet: memoryview) -> memoryview:
+        """Return the FlatBuffer in a packet, without its size prefix.
+
+        Raises `RecordingError` where it is damaged, or larger than `UNPACKED_LIMIT`; memory is spent for what the
+        packets before it tell, and for more once the prefix has been checked.
+        """
+        try:
+            body = self._unpacked(packet)
+        except (RuntimeError, ValueError, zstandard.ZstdError) as error:
+            what = f"a packet is not the {self._kind} frame it should be"
+            raise RecordingError(what, details=[str(error)]) from error
+        self._ratio = 1.25 * (len(body) + 4) / len(packet)
+        return body
+
+    def _unpacked(self, packet: memoryview) -> memoryview:
+        if self._kind == "lz4":
+            return self._lz4(packet, int(self._ratio * len(packet)))
+        if self._zstd is None:
+            return _plain(packet)
+        reader = self._zstd.stream_reader(packet)
+        size = _size(reader.read(4))
+        body = np.empty(size, np.uint8).data
+        filled = reader.readinto(body)
+        return _exact(body[:filled], size, not reader.read(1))
+
+    def _lz4(self, packet: memoryview, usual: int) -> memoryview:
+        # Unpacked from its first byte to its last into one piece of memory: in steps it takes twice the time.
+        whole, ended = self._lz4_once(packet, min(max(usual, 4), UNPACKED_LIMIT + 4))
+        size = _size(whole[:4])
+        if not ended and len(whole) < 4 + size:
+            whole, ended = self._lz4_once(packet, 4 + size)
+        return _exact(whole[4 : 4 + size], size, ended and len(whole) == 4 + size)
+
+    def _lz4_once(self, packet: memoryview, most: int) -> tuple[memoryview, bool]:
+        """Return up to so many bytes, and whether they are all, with a right checksum where the frame has one."""
+        context, self._context = self._context or lz4.frame.create_decompression_context(), None
+        whole, used, ended = lz4.frame.decompress_chunk(context, packet, max_length=most)
+        over = ended
+        if not ended and len(whole) == most:  # the checksum is seen only by asking for more
+            more, _, over = lz4.frame.decompress_chunk(context, packet[used:], max_length=1)
+            ended = over and not more
+        if over:  # else it would go on in the midst of this frame
+            self._context = context
+        return memoryview(whole), ended
 
 
 def pack(kind: str, packet: bytes) -> bytes:
@@ -70,30 +114,3 @@ def _exact(body: memoryview, size: int, ended: bool) -> memoryview:
 def _plain(packet: memoryview) -> memoryview:
     size = _size(packet[:4])
     return _exact(packet[4 : 4 + size], size, len(packet) == 4 + size)
-
-
-def _lz4(packet: memoryview, usual: int) -> memoryview:
-    # Unpacked from its first byte to its last into one piece of memory: in steps it takes twice the time.
-    whole, ended = _lz4_once(packet, min(max(usual, 4), UNPACKED_LIMIT + 4))
-    size = _size(whole[:4])
-    if not ended and len(whole) < 4 + size:
-        whole, ended = _lz4_once(packet, 4 + size)
-    return _exact(whole[4 : 4 + size], size, ended and len(whole) == 4 + size)
-
-
-def _lz4_once(packet: memoryview, most: int) -> tuple[memoryview, bool]:
-    """Return up to so many bytes, and whether they are all, with a right checksum where the frame has one."""
-    context = lz4.frame.create_decompression_context()
-    whole, used, ended = lz4.frame.decompress_chunk(context, packet, max_length=most)
-    if not ended and len(whole) == most:  # the checksum is seen only by asking for more
-        more, _, ended = lz4.frame.decompress_chunk(context, packet[used:], max_length=1)
-        ended = ended and not more
-    return memoryview(whole), ended
-
-
-def _zstd(packet: memoryview) -> memoryview:
-    reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT).stream_reader(packet)
-    size = _size(reader.read(4))
-    body = np.empty(size, np.uint8).data
-    filled = reader.readinto(body)
-    return _exact(body[:filled], size, not reader.read(1))

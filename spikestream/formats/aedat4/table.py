@@ -17,7 +17,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import SpikestreamError
 from spikestream.formats.aedat4 import flatbuffer, header
-from spikestream.formats.aedat4.packing import UNPACKED_LIMIT, unpack
+from spikestream.formats.aedat4.packing import UNPACKED_LIMIT, Unpacker
 
 _ENTRY = np.dtype(
     [("back", "<i4"), ("id", "<i4"), ("size", "<i4")]
@@ -65,7 +65,7 @@ def table_summary(data: bytes | mmap, stream: int | str | None = None) -> tuple[
         if head.end is None or not start <= head.end < len(view):
             return None
         chosen, _ = header.choose(head.streams, stream)
-        return _summary(unpack(head.compression, view[head.end :]), chosen.id)
+        return _summary(Unpacker(head.compression)(view[head.end :]), chosen.id)
     except SpikestreamError:
         return None
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
 
 from spikestream.batch import EVENT, Array
+from spikestream.errors import PluginError
 
 Empty = Callable[[int], Array]
 """What gives memory for so many events (n,) EVENT."""
@@ -27,6 +29,8 @@ class Decoder(Protocol):
     Two more attributes are for speed. One that decodes into memory it asks ``empty`` for (an `Empty`, such as `fresh`)
     lets a whole recording be read into the place where it stays. ``tidy`` says that the events of the array yielded
     last lie within ``size`` and each comes at most a second after the one before it, and never before it.
+    Two are for formats that need them: ``notes`` lists what was taken for granted, one line each, nothing being wrong;
+    and ``last()`` yields the events that only the end of the bytes completes, see `ended`.
     """
 
     size: tuple[int, int] | None
@@ -44,6 +48,40 @@ class Decoder(Protocol):
         ...
 
 
+def ended(decoder: Decoder) -> Iterator[Array]:
+    """Say that no more bytes will come: yield the events that only this completes, then raise what is to be raised."""
+    if hasattr(decoder, "last"):
+        yield from decoder.last()
+    decoder.finish()
+
+
+class Container(Protocol):
+    """A recording whose parts lie anywhere in its file, or whose library needs a path: opened, then iterated once.
+
+    Everything as in `Decoder`, but ``size`` and ``sensor`` are known once it is built. The room of files holds those
+    that read a file; building one raises `RecordingError`, and `PluginError` where a library is not installed.
+    """
+
+    size: tuple[int, int] | None
+    sensor: str
+    skipped: dict[str, int]
+    warnings: list[str]
+    consumed: int
+    """About how many bytes of the file the events so far were in."""
+
+    def summary(self) -> tuple[int, int | None, int | None] | None:
+        """Return how many events there are, the first t and the last t, as far as that takes no reading of them."""
+        ...
+
+    def events(self) -> Iterator[Array]:
+        """Yield arrays (n,) EVENT; raises `RecordingError` after the good ones."""
+        ...
+
+    def close(self) -> None:
+        """Close the file, in the midst of the events or after them."""
+        ...
+
+
 class Encoder(Protocol):
     """Events in, bytes out; each writer declares its domain and refuses what lies outside of it."""
 
@@ -56,6 +94,22 @@ class Encoder(Protocol):
         ...
 
 
+class Packer(Protocol):
+    """Events into a file whose parts are not written one after the other; built with the path of a new file."""
+
+    def feed(self, events: Array) -> None:
+        """Take these events (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
+        ...
+
+    def finish(self) -> None:
+        """Write what is missing, and close the file."""
+        ...
+
+    def close(self) -> None:
+        """Close the file, whole or not, and delete what stood beside it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """What a format registers: how to know it, read it, write it."""
@@ -65,12 +119,38 @@ class Format:
     suffixes: tuple[str, ...]
     sniff: Callable[[bytes], bool]
     """Whether the first bytes (up to 4 KiB) are this format's; `no_magic` where no content can tell."""
-    decoder: Callable[..., Decoder]
+    decoder: Callable[..., Decoder] | None = None
     """Called with ``sensor=`` (layout or None), ``size=`` and ``raw=``, all optional keywords."""
     encoder: Callable[..., Encoder] | None = None
     """Called with ``size=`` (width, height) and ``sensor=``, optional keywords."""
     options: dict[str, str] = field(default_factory=dict)
     """Further keywords of the two, each with one line of help."""
+    container: Callable[..., Container] | None = None
+    """In place of a decoder; called with the path, then as one."""
+    packer: Callable[..., Packer] | None = None
+    """In place of an encoder; called with the path, then as one."""
+    needs: tuple[str, ...] = ()
+    """Modules from elsewhere that it imports when it is used."""
+    install: str = ""
+    """The command that brings them: ``pip install 'spikestream[hdf5]'``."""
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Return which of the modules it needs are not installed; none of them is imported."""
+        return tuple(module for module in self.needs if find_spec(module) is None)
+
+    @property
+    def reads(self) -> Callable[..., Decoder] | Callable[..., Container]:
+        """Return the decoder or the container; raises `PluginError` where there are none or both."""
+        both = [made for made in (self.decoder, self.container) if made is not None]
+        if len(both) != 1:
+            raise PluginError(f"format '{self.name}' has {len(both)} ways to be read: a decoder or a container")
+        return both[0]
+
+    @property
+    def writes(self) -> Callable[..., Encoder] | Callable[..., Packer] | None:
+        """Return the encoder or the packer, None where there is neither."""
+        return self.packer or self.encoder
 
 
 def no_magic(head: bytes) -> bool:

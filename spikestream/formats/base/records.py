@@ -10,8 +10,9 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 
 WRAP = 1 << 32
-CHUNK = 65_536
-"""Records handed on at a time, which bounds what is decoded at once."""
+CHUNK = 32_768
+"""Records handed on at a time, which bounds what is decoded at once. With twice as many the allocator gave the memory
+of two arrays back to the system and took it anew for the next two, which cost more than decoding them."""
 
 
 class Records:
@@ -23,7 +24,7 @@ class Records:
         self.rest = b""
 
     def feed(self, data: memoryview) -> Iterator[memoryview]:
-        """Yield what is whole, up to 65,536 records at a time; to be iterated to its end before more is fed."""
+        """Yield what is whole, up to 32,768 records at a time; to be iterated to its end before more is fed."""
         if self.rest:
             missing = -len(self.rest) % self.width
             early, data = memoryview(self.rest + bytes(data[:missing])), data[missing:]
@@ -71,7 +72,9 @@ class Stamps:
         before = np.concatenate(([self._last], stamps))[:-1]
         wraps = self._wraps + np.cumsum(before - stamps > WRAP // 2)
         expected = "a first t below 2^32 µs, then steps that a 32-bit stamp keeps"
-        self.refuse(t >> 32 != wraps, events, expected, "let t start at 0, sort by t, or write .aedat4")
+        self.refuse(
+            t >> 32 != wraps, events, expected, "--t0 zero, so that t starts at 0, --time sort, or write .aedat4"
+        )
         if len(t):
             self._last, self._wraps = int(stamps[-1]), int(wraps[-1])
         self.written += len(t)

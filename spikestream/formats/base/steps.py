@@ -25,3 +25,23 @@ def look(
 def named(state: Array) -> dict[str, int]:
     """Return what a state holds, by name."""
     return dict(zip(STATE, state.tolist(), strict=True))
+
+
+def settle(events: Array, seen: int, top: int, window_us: int, block: int, tops: Array) -> int:
+    """Raise stamps of ``events`` (n,) EVENT to a window's edge; return how many, see `spikestream.kernels.order`."""
+    from spikestream.kernels.order import settle
+
+    return int(settle(events, seen, top, window_us, block, tops))
+
+
+COUNTS = ("seen", "on", "first", "last", "origin", "divisor", "twins")
+"""What is counted of the events: how many, how many are ON, the earliest and the latest stamp, the first one's and the
+largest number that divides all the others' distances from it, and events with the stamp of the one before at their
+pixel."""
+
+
+def count(events: Array, pixels: Array, latest: Array, side: int, state: Array) -> None:
+    """Go on counting through ``events`` (n,) EVENT; see `spikestream.kernels.tally`."""
+    from spikestream.kernels.tally import count
+
+    count(events, pixels, latest, side, state)

@@ -26,7 +26,12 @@ class _Encoder:
     def feed(self, events: Array) -> bytes:
         """Return the words of these events (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
         x, y = events["x"], events["y"]
-        self._refuse((x >= SIDE) | (y >= SIDE), events, f"x and y below {SIDE:,}", "write .aedat4, or crop first")
+        self._refuse(
+            (x >= SIDE) | (y >= SIDE),
+            events,
+            f"x and y below {SIDE:,}",
+            "write .aedat4, or --filter crop:width=…,height=…",
+        )
         words = self._words(events) if len(events) else b""
         self._written += len(events)
         return self.finish() + words
@@ -56,7 +61,9 @@ class Evt2(_Encoder):
         from spikestream.kernels.evt2 import LOOP, NEARLY
 
         t = events["t"]
-        self._refuse((t < 0) | (t >= LOOP), events, "0 <= t < 2^34 µs", "let t start at 0, or write .aedat4")
+        self._refuse(
+            (t < 0) | (t >= LOOP), events, "0 <= t < 2^34 µs", "--t0 zero, so that t starts at 0, or write .aedat4"
+        )
         high = t >> 6
         steps = np.diff(high, prepend=self._high)
         self._refuse(-steps << 6 >= NEARLY, events, "no step back of nearly 2^34 µs", "sort by t")
@@ -87,7 +94,9 @@ class Evt3(_Encoder):
         from spikestream.kernels.evt3 import encode
 
         t = events["t"]
-        self._refuse((t < 0) | (t >= 1 << 40), events, "0 <= t < 2^40 µs", "let t start at 0, or write .aedat4")
+        self._refuse(
+            (t < 0) | (t >= 1 << 40), events, "0 <= t < 2^40 µs", "--t0 zero, so that t starts at 0, or write .aedat4"
+        )
         loop, high = t >> 24, t >> 12
         before = np.concatenate(([self._state[2] << 12 | max(0, int(self._state[0]))], high))[:-1]
         back = (loop < before >> 12) | (before - high >= 2048)

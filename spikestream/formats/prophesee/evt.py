@@ -24,7 +24,7 @@ class _Decoder:
     The size is ``size=``, else what the header says or the sensor has that its system ID names; where neither tells, it
     grows to the next usual one with a warning. Events outside of it, and those before the first time, are dropped and
     counted. `feed` reads the header at once but decodes when iterated, so ``size`` can be had without decoding.
-    Bounds: 1 MiB of header, arrays of the events of 65,536 words, and nothing kept but a word's first bytes.
+    Bounds: 1 MiB of header, arrays of the events of 32,768 words, and nothing kept but a word's first bytes.
     """
 
     encoding = ""

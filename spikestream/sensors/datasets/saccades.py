@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from spikestream.batch import EVENT, Array
+from spikestream.batch import Array
 from spikestream.errors import ConfigError
 from spikestream.files.datasets.mnist import read_images
 from spikestream.files.datasets.samples import choose
 from spikestream.sensors.datasets.base import EventSet, Slots
+from spikestream.sensors.datasets.camera import Camera
 from spikestream.sensors.datasets.options import choice_of, microseconds, real, whole
 
 LARGEST = 256
@@ -43,7 +42,7 @@ class Saccades(EventSet):
         together: int | str = 1,
         **choice: Any,
     ) -> None:
-        from spikestream.kernels.saccades import MARGIN, Params, design, init
+        from spikestream.kernels.saccades import MARGIN, Params
 
         given: dict[str, Any] = {"thr_on": thr_on, "thr_off": thr_off, "eps": eps, "mismatch": mismatch, "noise": noise}
         given |= {"blur": blur, "jitter": jitter}
@@ -56,28 +55,19 @@ class Saccades(EventSet):
         chosen = choice_of(choice)
         self._seed = chosen.seed
         images = read_images(location)
-        count, height, width = images.pixels.shape
+        height, width = images.pixels.shape[1:]
         if max(height, width) > LARGEST:
             text, allowed = f"the images have {width}x{height} pixels", f"up to {LARGEST} a side"
             raise ConfigError(text, key="saccades", value=location, allowed=allowed)
-        self._pixels, self._width = images.pixels.reshape(count, height * width), width
+        self._pixels = images.pixels
         labels = [str(label) for label in images.labels.tolist()]
         size, played = (width + MARGIN, height + MARGIN), choose(labels, images.test, chosen)
         super().__init__(location, size, played, labels, slots, whole("together", together, 1, 10_000))
-        self._camera, self._state = design(params), init(width, height)
-        self._room = 16 * height * width
+        self._camera = Camera(size, **camera)
 
     def _events(self, place: int, start: int) -> Array:
-        from spikestream.kernels.saccades import run
-
         index = int(self._played.index[place])
-        key = (self._seed, int(self._played.epoch[place]), index)
-        while True:
-            out = np.empty(self._room, EVENT)
-            count = run(self._camera, self._state, self._pixels[index], self._width, key, start, out)
-            if count <= self._room:
-                return out[:count].copy()
-            self._room *= 2
+        return self._camera.looking(self._pixels[index], (self._seed, int(self._played.epoch[place]), index), start)
 
 
 BOUNDS = {

@@ -16,6 +16,7 @@ from typing import Any
 
 from spikestream.batch import Array, Sound
 from spikestream.errors import ConfigError, DeviceError, SpikestreamError
+from spikestream.sensors import base
 from spikestream.sensors.base.capture import Capture
 from spikestream.sensors.microphone.driver import (
     Device,
@@ -76,6 +77,16 @@ class Microphone:
         self._stream: Any = None
         self._run = 0  # how often it was opened
         self._ended = False
+
+    @staticmethod
+    def devices() -> list[base.Device]:
+        """Return what can be recorded from here; raises `DeviceError` where PortAudio is missing or hangs."""
+        made = []
+        for one in list_devices():
+            default = ", the default" if one.default else ""
+            detail = f"{one.host}, {one.channels} channels, {one.samplerate_hz:g} Hz{default}"
+            made.append(base.Device(f"microphone://{one.number}", one.name, detail))
+        return made
 
     @property
     def captured(self) -> int:

@@ -15,6 +15,11 @@ class Inlet:
     def __len__(self) -> int:
         return len(self._kept) + len(self._piece)
 
+    @property
+    def begun(self) -> bool:
+        """Return whether an earlier piece left the beginning of what is being waited for."""
+        return bool(self._kept)
+
     def add(self, piece: memoryview) -> None:
         """Take the next piece; what is left of the one before must have been asked for."""
         self._piece = memoryview(piece).cast("B")

@@ -1,0 +1,183 @@
+"""Events of a recording on their way into another one: a part of them, through filters, from another time on."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikestream.cli.base import Console
+from spikestream.cli.base.bar import Bar
+from spikestream.cli.base.reading import named
+from spikestream.errors import ConfigError, RecordingError, SpikestreamError
+from spikestream.files.atomic import replacing
+from spikestream.files.compare import difference
+from spikestream.files.reader import Reader
+from spikestream.files.write import format_to, write
+from spikestream.units import pixels
+
+if TYPE_CHECKING:
+    from spikestream.batch import Events
+    from spikestream.stages.filters import Filters
+
+T0 = ("keep", "zero")
+
+
+class Copy:
+    """One recording into one file: the options of the verb, and what has to be told."""
+
+    def __init__(self, options: Namespace, from_us: int, to_us: int | None, console: Console) -> None:
+        self.options, self.console = options, console
+        self.from_us, self.to_us = from_us, to_us
+        self.warnings: list[str] = []
+        self._size = pixels(options.size) if options.size else None
+        check_t0(options.t0)
+        if options.filters and options.time == "keep":
+            raise ConfigError(
+                "filters need events in time order", key="--time", value="keep", allowed="clamp, sort, drop"
+            )
+        if options.verify and options.source == "-":
+            raise ConfigError("--verify reads SRC twice, and standard input comes only once", key="--verify")
+
+    def run(self) -> str:
+        """Write the file, and return how many events are in it."""
+        with self._open() as reader:
+            format = format_of(self.options.target, self.options.as_)
+            with replacing(self.options.target) as temporary:
+                try:
+                    count = self._write(reader, temporary, format)
+                    if self.options.verify:
+                        self._verify(temporary, format)
+                except RecordingError as error:
+                    error.file = self.options.target if error.file == str(temporary) else error.file
+                    raise
+        return f"{count:,} events" + (", verified" if self.options.verify else "")
+
+    def _write(self, reader: Reader, path: Path, format: str) -> int:
+        filters = self._filters(reader)
+        size = filters.size if filters else self._size or reader.size
+        count = write(path, self._batches(reader, filters, self.warnings), size=size, format=format)
+        self._account(reader, filters)
+        return count
+
+    def _verify(self, path: Path, format: str) -> None:
+        """Raise `SpikestreamError` where the file that was written does not hold what SRC does."""
+        with self._open() as reader, Reader(path, format=format, time="keep") as written:
+            told: list[str] = []  # for the second time
+            given = (batch.data for batch in self._batches(reader, self._filters(reader), told))
+            found = difference(given, written)
+        if found:
+            text = f"{self.options.target}: what was written is not what was given"
+            raise SpikestreamError(text, details=[found], remedy="another format, e.g. --as aedat4")
+
+    def _open(self) -> Reader:
+        given: dict[str, Any] = {key: getattr(self.options, key) for key in ("format", "sensor", "time")}
+        given = {key: value for key, value in given.items() if value} | named(self.options.option)
+        reader = Reader(self.options.source, size=self._size, **given)
+        try:
+            reader.peek()
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    def _filters(self, reader: Reader) -> Filters | None:
+        if not self.options.filters:
+            return None
+        from spikestream.stages.filters import Filters, parse_filter
+
+        return Filters([parse_filter(text) for text in self.options.filters], self._size or reader.size)
+
+    def _batches(self, reader: Reader, filters: Filters | None, warnings: list[str]) -> Iterator[Events]:
+        bar = Bar(self.console)
+        taken = accepted(selected(reader, self.from_us, self.to_us), self.options.partial, warnings)
+
+        def made() -> Iterator[Events]:
+            for batch in taken:
+                bar.bytes(reader.consumed, reader.bytes)
+                yield filters(batch) if filters else batch
+
+        if self.options.t0 == "keep":
+            yield from made()
+            return
+        first = yield from from_zero(made())
+        if first:
+            warnings.append(f"{reader.name}: {first:,} µs were taken off every stamp")
+
+    def _account(self, reader: Reader, filters: Filters | None) -> None:
+        """Tell what of the recording is not in the file, or is there in another way."""
+        for note in reader.notes:
+            self.console.log(f"{reader.name}: {note}")
+        self.warnings += [f"{reader.name}: {warning}" for warning in reader.warnings]
+        self.warnings += [f"{reader.name}: not converted: {n:,} {kind}" for kind, n in reader.skipped.items() if n]
+        self.warnings += [f"{reader.name}: {kind}: {n:,}" for kind, n in reader.problems.items() if n]
+        if filters:
+            left = {**filters.account.filtered, **filters.account.dropped}
+            self.warnings += [f"{reader.name}: filtered: {n:,} {kind}" for kind, n in left.items() if n]
+
+
+def check_t0(when: str) -> None:
+    """Raise `ConfigError` for a first stamp that is neither kept nor zero."""
+    if when not in T0:
+        raise ConfigError(f"'{when}' is no --t0", key="--t0", value=when, allowed=", ".join(T0))
+
+
+def format_of(target: str, name: str | None) -> str:
+    """Return the format that ``--as`` names, or the file's suffix; raises `ConfigError` where none fits."""
+    try:
+        return format_to(target, name)
+    except ConfigError as error:
+        if error.remedy.startswith("format="):  # as one says it in Python
+            error.remedy = f"--as {error.allowed.partition(',')[0]}"
+        raise
+
+
+def from_zero(batches: Iterable[Events]) -> Generator[Events, None, int]:
+    """Yield the batches earlier by the stamp of their first event, and return that."""
+    from spikestream.batch import Events
+
+    first = None
+    for batch in batches:
+        if first is None and len(batch):
+            first = int(batch.data["t"][0])
+        if not first:
+            yield batch
+            continue
+        data = batch.data.copy()
+        data["t"] -= first
+        yield Events(batch.start - first, batch.stop - first, data, batch.size)
+    return first or 0
+
+
+def selected(reader: Reader, from_us: int, to_us: int | None) -> Iterator[Events]:
+    """Yield a recording's events of ``[t0 + from_us, t0 + to_us)``, t0 being the first event's stamp."""
+    from spikestream.batch import Events
+
+    first = None
+    for data in reader:
+        if not len(data):
+            continue
+        first = int(data["t"][0]) if first is None else first
+        if to_us is not None and reader.time != "keep" and int(data["t"][0]) >= first + to_us:
+            return
+        if from_us or to_us is not None:
+            since = data["t"] - first
+            data = data[(since >= from_us) & (since < to_us if to_us is not None else True)]
+        if len(data):
+            yield Events(int(data["t"].min()), int(data["t"].max()) + 1, data, reader.size)
+
+
+def accepted(parts: Iterable[Any], partial: bool, warnings: list[str]) -> Iterator[Any]:
+    """Yield the parts; with ``partial``, damage after some of them is a warning and the end."""
+    some = False
+    try:
+        for part in parts:
+            some = True
+            yield part
+    except RecordingError as error:
+        if not (some and partial):
+            if some:
+                error.remedy = "--partial, which keeps what comes before the damage"
+            raise
+        warnings.append("; ".join([f"{error.where()}: {error.what}", *error.lines()]))

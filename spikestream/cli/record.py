@@ -1,0 +1,56 @@
+"""``spikestream record``: what a sensor gives, into a file."""
+
+from __future__ import annotations
+
+import argparse
+
+from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, check_new
+from spikestream.units import duration_us, show_us
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options of the verb."""
+    made = argparse.ArgumentParser(
+        prog="spikestream record",
+        description=__doc__,
+        epilog="Ctrl-C ends it, and OUT is complete. What the network made of it, labels and settings are not in it: "
+        "'replay --record' and 'run --record' keep those.",
+    )
+    add = made.add_argument
+    add("sensor", metavar="SENSOR", help="a sensor's URI: microphone:, synth://bars, a plugin's, or a recording")
+    add("target", metavar="OUT", help="its suffix says the format; .wav of sound")
+    add("--for", dest="for_", metavar="TIME", help="end after so much stream time: 10s, 2min")
+    add("--as", dest="as_", metavar="FORMAT", help="format of OUT, where its suffix does not tell")
+    add("--t0", default="keep", metavar="WHEN", help="keep (default) the stamps, or zero: the first event comes at 0")
+    add("-f", "--force", action="store_true", help="put OUT in the place of a file that is there")
+    add("--strict", action="store_true", help="exit with 7 if anything was lost")
+    add_quiet(made)
+    return made
+
+
+def run(options: argparse.Namespace) -> int:
+    """Record until the sensor ends, the time is over or a signal comes; return the exit code."""
+    from spikestream.cli.base.copying import check_t0
+    from spikestream.cli.base.filed import file, keeper
+    from spikestream.sensors.base import open_sensor
+    from spikestream.service.filing import Filing
+
+    console = Console(options.quiet)
+    check_new(options.target, options.force)
+    check_t0(options.t0)
+    for_us = duration_us(options.for_) if options.for_ else None
+    sensor = open_sensor(options.sensor)
+    filing = Filing(sensor, options.sensor, for_us)
+    keep = keeper(sensor, options.target, options.as_, options.t0 == "zero")
+    written, signalled = file(console, filing, keep)
+    lost = filing.lost()
+    for why, count in lost.items():
+        console.log(f"warning: {count:,} {why}")
+    length = show_us(filing.stop - filing.start) if filing.start is not None else "nothing"
+    what = "samples" if getattr(sensor, "samplerate_hz", 0) else "events"
+    console.out(f"{options.target}: {written:,} {what}, {length}")
+    if filing.error is not None:
+        raise filing.error
+    if options.strict and lost:
+        return LOST
+    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)

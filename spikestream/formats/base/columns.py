@@ -1,0 +1,174 @@
+"""Events in columns of other people's names, orders, types and units, made into ours.
+
+What a file does not say is told from its first rows where these leave no doubt, and then told to the reader as a
+warning; otherwise it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from spikestream.batch import Array
+from spikestream.errors import ConfigError, RecordingError, nearest
+from spikestream.formats.base import Empty
+from spikestream.formats.base.extent import Extent
+
+NAMES = {
+    "t": ("t", "ts", "time", "timestamp", "timestamps", "times", "event_t", "events_t"),
+    "x": ("x", "xs", "x_pos", "x_coordinate", "event_x", "events_x", "col"),
+    "y": ("y", "ys", "y_pos", "y_coordinate", "event_y", "events_y", "row"),
+    "p": ("p", "ps", "pol", "pols", "polarity", "polarities", "on", "event_p", "events_p", "is_on"),
+}
+"""What the columns are called in files of the field."""
+UNITS = {"ns": (1, 1_000), "us": (1, 1), "ms": (1_000, 1), "s": (1_000_000, 1)}
+"""Microseconds of one, as a fraction."""
+SIZES = ((34, 34), (128, 128), (240, 180), (304, 240), (320, 240), (346, 260), (640, 480), (1280, 720), (65536, 65536))
+"""Usual sizes, and all that an event can hold."""
+LIMIT_US = 2**62
+OPTIONS = {
+    "order": "the columns of a plain array, such as txyp or xytp",
+    "unit": "the unit of time: ns, us, ms or s",
+}
+
+
+def named(names: Iterable[str]) -> dict[str, str] | None:
+    """Return what t, x, y and p are called among these names, None where one of them is missing."""
+    by_case = {name.lower(): name for name in names}
+    found = {}
+    for column, known in NAMES.items():
+        name = next((one for one in known if one in by_case), None)
+        if name is None:
+            return None
+        found[column] = by_case[name]
+    return found
+
+
+def check_order(order: str | None) -> None:
+    """Raise `ConfigError` for what is no order of the four columns."""
+    if order is not None and sorted(order) != sorted("txyp"):
+        allowed = "t, x, y and p, each once, such as txyp or xytp"
+        raise ConfigError(f"order = {order} names no four columns", key="order", value=order, allowed=allowed)
+
+
+def told_order(rows: Array) -> str:
+    """Return the order that the first rows (n, 4) of an array leave no doubt of, as such as ``xytp``.
+
+    p is the only column of two values as polarities are, t the only other one that never steps back; x comes before
+    y. Raises `RecordingError` where that is not so.
+    """
+    columns = range(4)
+    p = [i for i in columns if len(rows) and np.isin(rows[:, i], (-1, 0, 1)).all()]
+    t = [i for i in columns if i not in p and np.all(rows[1:, i] >= rows[:-1, i])]
+    if len(p) != 1 or len(t) != 1:
+        raise RecordingError(
+            "the order of the four columns cannot be told from their values",
+            expected="one of polarities, one of times that never steps back",
+            found=f"{len(p)} and {len(t)}",
+            remedy="--option order=txyp or --option order=xytp, as it is",
+        )
+    rest = iter("xy")
+    return "".join("p" if i in p else "t" if i in t else next(rest) for i in columns)
+
+
+class Columns:
+    """Arrays of t, x, y, p of any type into events (n,) EVENT, of one recording.
+
+    ``unit`` is that of t; where it is None, whole numbers are µs, and others are told from the first rows: seconds
+    where they have fractions. A polarity above 0 is ON. ``size``, where it is known, stays; else it grows with the
+    events. ``warnings`` collects what had to be guessed.
+    """
+
+    def __init__(self, warnings: list[str], size: tuple[int, int] | None, unit: str | None) -> None:
+        if unit is not None and unit not in UNITS:
+            allowed, close = ", ".join(UNITS), nearest(unit, UNITS)
+            raise ConfigError(f"unknown unit '{unit}'", key="unit", value=unit, allowed=allowed, nearest=close)
+        self.warnings = warnings
+        self.done = 0
+        """How many rows were taken so far."""
+        self._unit = unit
+        self._known = size
+        self._extent = Extent(SIZES, size)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Return the size, None where it is not known and there were no events yet."""
+        return self._extent.size if self._known or self.done else None
+
+    def events(self, columns: Mapping[str, Array], empty: Empty, base_us: int = 0) -> Iterator[Array]:
+        """Yield the events of columns t, x, y, p, each (n,), times after ``base_us`` µs, in memory from ``empty``.
+
+        Raises `RecordingError`, after the good ones, for the first that is none.
+        """
+        t, x, y, p = (columns[name] for name in "txyp")
+        for name, column in zip("txyp", (t, x, y, p), strict=True):
+            if column.dtype.kind not in "biuf" or column.ndim != 1:
+                what = f"column {name} holds no numbers"
+                raise RecordingError(what, expected="a number a row", found=f"{column.dtype} of shape {column.shape}")
+        if not len(t):
+            return
+        t = self._time(t, base_us)
+        good = min(_legal(t, -LIMIT_US, LIMIT_US - 1), _legal(x, 0, 0xFFFF), _legal(y, 0, 0xFFFF))
+        if good:
+            out = empty(good)
+            out["t"], out["x"], out["y"], out["p"] = t[:good], x[:good], y[:good], p[:good] > 0
+            yield from self.ready(out)
+        if good < len(t):
+            raise RecordingError(
+                f"row {self.done:,} is no event",
+                expected="-2^62 <= t < 2^62 µs, whole x and y of 0 to 65,535",
+                found=f"t {t[good]}, x {x[good]}, y {y[good]}",
+            )
+
+    def ready(self, events: Array) -> Iterator[Array]:
+        """Yield events (n > 0,) EVENT as they are, and make room for them in the size."""
+        if warning := self._extent.fit(events):
+            self.warnings.append(warning)
+        self.done += len(events)
+        yield events
+
+    def _time(self, t: Array, base_us: int) -> Array:
+        """Return stamps in µs, as whole numbers where they fit into such."""
+        if self._unit is None:
+            self._unit = self._told_unit(t)
+        times, parts = UNITS[self._unit]
+        if t.dtype.kind == "f":
+            with np.errstate(over="ignore", invalid="ignore"):
+                micros: Array = np.rint(t.astype(np.float64) * times / parts) + base_us
+            return micros
+        if t.dtype == np.uint64 and int(t.max()) >= LIMIT_US:
+            return t
+        if times == parts and not base_us:
+            return t
+        if abs(int(t.min())) > (bound := (LIMIT_US - abs(base_us)) // times) or abs(int(t.max())) > bound:
+            return t.astype(np.float64) * times / parts
+        return t.astype(np.int64) * times // parts + base_us
+
+    def _told_unit(self, t: Array) -> str:
+        if t.dtype.kind != "f":
+            return "us"
+        finite = t[np.isfinite(t)]
+        unit = "s" if np.any(finite != np.rint(finite)) else "us"
+        why = "fractions" if unit == "s" else "none"
+        self.warnings.append(f"t is stored as a fraction and has {why}: taken as {unit}; --option unit= says otherwise")
+        return unit
+
+
+def _legal(column: Array, low: int, high: int) -> int:
+    """Return how many values come before the first that is no whole number of low..high."""
+    if column.dtype.kind == "b" or (column.dtype.kind == "u" and int(np.iinfo(column.dtype).max) <= high):
+        return len(column)
+    if column.dtype.kind in "iu" and column.dtype.itemsize < 8 and low < 0:
+        return len(column)
+    if low <= column.min() and column.max() <= high and (column.dtype.kind != "f" or np.all(column == np.rint(column))):
+        return len(column)
+    bad = ~((column >= low) & (column <= high))
+    if column.dtype.kind == "f":
+        bad |= column != np.rint(column)
+    return int(bad.argmax()) if bad.any() else len(column)
+
+
+def split(rows: Array, order: Sequence[str]) -> dict[str, Array]:
+    """Return rows (n, 4) as columns by name."""
+    return {name: rows[:, i] for i, name in enumerate(order)}

@@ -1,0 +1,21 @@
+"""Events as text, a row each: CSV, and what is separated by white space; any order of columns, any unit of time.
+
+A row has t, x, y and p, and perhaps more. Lines that start with '#' or '%' are comments. Sources: faery's CSV, whose
+header tells the size of the sensor; the texts of the Robotics and Perception Group, ``t x y p`` in s, perhaps below a
+line with width and height.
+"""
+
+from __future__ import annotations
+
+from spikestream.formats.base import Format
+from spikestream.formats.csv.decoder import Decoder
+from spikestream.formats.csv.encoder import Encoder
+from spikestream.formats.csv.head import looks_like
+
+__all__ = ["FORMAT", "Decoder", "Encoder"]
+
+OPTIONS = {
+    "order": "reading: what the columns are, such as xypt, _ for one to leave out",
+    "unit": "reading: the unit of t: us, ms, s or ns",
+}
+FORMAT = Format("csv", "CSV and text", (".csv", ".txt"), looks_like, Decoder, Encoder, OPTIONS)

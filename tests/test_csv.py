@@ -1,0 +1,520 @@
+"""Events as text against rows by hand, Python's own decimals, other programs, and damage."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import tracemalloc
+from decimal import Decimal
+from random import Random
+
+import numpy as np
+import pytest
+from cli import spikestream
+from fuzz import drain, mutations
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from naive_csv import decode as naive
+from naive_csv import to_us
+from test_prophesee import scene
+
+import spikestream as ss
+from spikestream.batch import EVENT
+from spikestream.errors import ConfigError, RecordingError
+from spikestream.formats.base import ended
+from spikestream.formats.csv import FORMAT, Decoder, Encoder
+from spikestream.formats.csv.head import ROWS
+
+HEADER = "t,x,y,p\n"
+
+
+def read(decoder: Decoder, text: str | bytes, step: int = 0, found: list[np.ndarray] | None = None) -> np.ndarray:
+    """Feed in pieces of `step` bytes, 0 for one piece, and finish; return all events, put into `found` as they come."""
+    data = text.encode() if isinstance(text, str) else text
+    found = [] if found is None else found
+    for at in range(0, len(data), step or max(1, len(data))):
+        found.extend(decoder.feed(memoryview(data)[at : at + (step or len(data))]))
+    found.extend(ended(decoder))
+    return np.concatenate([np.empty(0, EVENT), *found])
+
+
+def rows(*lines: str) -> str:
+    return "".join(line + "\n" for line in lines)
+
+
+# What the columns are
+
+SAID = [(1, 2, 3, True), (5, 6, 7, False)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + "1,2,3,1\n5,6,7,0\n",
+        HEADER + "1,2,3,1\n5,6,7,0",
+        "\ufefft,x,y,p\r\n1,2,3,1\r\n5,6,7,0\r\n",
+        "T, X, Y, Polarity\n 1 ,\t2, 3 ,1 \n5,6,7,-1\n\n",
+        "x;y;pol;timestamp\n2;3;true;1\n6;7;False;5\n",
+        "time\tcol\trow\ton\n1\t2\t3\tTRUE\n5\t6\t7\tfalse\n",
+        '"ts","x","y","p"\n1,2,3,1\n5,6,7,0\n',
+        ",t,x,y,p,label\n0,1,2,3,1,a b\n1,5,6,7,0,\n",
+        "# a comment\n% another\n\n# t x y p\n1 2 3 1\n# in between\n\n 5  6   7 0\n",
+        "t [us],x,y,p\n1,2,3,1\n5,6,7,0\n",
+        "timestamp_ns,x,y,p\n1000,2,3,1\n5499,6,7,0\n",
+        "time(s) x y p\n0.000001 2 3 1\n5e-6 6 7 0\n",
+        "t_ms,x,y,p\n.001,2.0,3,1.0\n0.005,6,7.,0e0\n",
+        "t_us,x,y,p\n1.0e+00,2.0e+00,3.0e+00,1.0e+00\n5.0e+00,60e-1,7.0e+00,0.0e+00\n",
+    ],
+)
+@pytest.mark.parametrize("step", [0, 1, 3])
+def test_a_header_names_the_columns(text, step):
+    decoder = Decoder()
+    assert read(decoder, text, step).tolist() == SAID
+    assert decoder.warnings == []
+    assert "as its header names them" in decoder.notes[0]
+
+
+def test_the_sizes_a_file_may_tell():
+    for text, size in (
+        ("t,x@1280,y@720,on\r\n1,2,3,1\r\n", (1280, 720)),
+        ("240 180\n0.001000 2 3 1\n0.001001 2 3 1\n0.001002 2 3 1\n", (240, 180)),
+        (HEADER + "1,2,3,1\n", (34, 34)),
+    ):
+        decoder = Decoder()
+        assert len(read(decoder, text)) > 0
+        assert (decoder.size, decoder.warnings) == (size, [])
+    decoder = Decoder(size=(64, 48))
+    assert read(decoder, "t,x@128,y@72,p\n1,63,47,1\n2,64,0,1\n3,0,48,1\n").tolist() == [(1, 63, 47, True)]
+    assert (decoder.size, decoder.skipped) == ((64, 48), {"outside": 2})
+    decoder = Decoder()
+    read(decoder, HEADER + "1,200,3,1\n")
+    assert decoder.size == (240, 180)
+    assert "--size" in decoder.warnings[0]
+
+
+@pytest.mark.parametrize("order", ["txyp", "xypt", "xytp", "ptxy", "xtpy", "tpxy"])
+@pytest.mark.parametrize("separator", [" ", ",", ";", "\t", ", "])
+@pytest.mark.parametrize("unit", ["us", "s"])
+def test_rows_without_a_header_are_read_in_the_one_order_they_fit(order, separator, unit):
+    rng = np.random.default_rng(len(order + separator + unit))
+    made = scene(300)
+    made["t"] = np.cumsum(rng.integers(0, 700, 300)) + 70_000
+    texts = [(f"{t / 10**6:.6f}" if unit == "s" else str(t), str(x), str(y), f"{p:d}") for t, x, y, p in made.tolist()]
+    lines = [separator.join(row["txyp".index(column)] for column in order) for row in texts]
+    decoder = Decoder()
+    assert np.array_equal(read(decoder, rows(*lines)), made)
+    assert f"columns {' '.join(order)}, the one order the first rows fit" in decoder.notes[0]
+    assert ("t in s (" if unit == "s" else "t in µs (whole numbers)") in decoder.notes[0]
+
+
+def test_what_is_no_pixel_is_the_time_though_another_column_runs_forward_too():
+    text = "70000 1 5 1\n70001 2 4 0\n70002 3 9 1\n"
+    assert np.array_equal(read(Decoder(), text), naive(text))
+    with pytest.raises(RecordingError, match="txyp and xtyp"):
+        read(Decoder(), text.replace("7000", ""))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5 6 7 1\n",  # t may be any
+        "5 6 7 1\n6 7 8 1\n7 8 9 0\n",  # everything runs forward
+        "70000 1 0 1\n70001 0 1 0\n70002 1 0 1\n",  # every pixel is a polarity
+        "70000 5 6 2\n70001 4 5 1\n",  # no polarity
+        "70000 5 6 0\n69999 4 7 1\n70002 3 4 1\n",  # nothing runs forward
+        "70000 5 6 1 0\n70001 4 5 1 0\n",
+        "70000 5 6\n70001 4 5\n",
+    ],
+)
+def test_rows_that_leave_a_doubt_are_refused_until_it_is_said(text):
+    for step in (0, 1):
+        with pytest.raises(RecordingError, match=r"header[^$]*try: --option order=txyp"):
+            read(Decoder(), text, step)
+    if len(text.split("\n")[0].split()) == 4 and " 2\n" not in text:
+        assert np.array_equal(read(Decoder(order="txyp"), text), naive(text))
+
+
+@pytest.mark.parametrize(
+    ("header", "why"),
+    [
+        ("start_us,stop_us,label\n0,1,2\n", "does not name t, x, y and p"),
+        ("t,x,y\n1,2,3\n", "does not name t, x, y and p"),
+        ("t,time,x,y,p\n1,1,2,3,1\n", "2 columns that may be t"),
+    ],
+)
+def test_a_header_that_leaves_a_doubt_is_refused_until_it_is_said(header, why):
+    with pytest.raises(RecordingError, match=f"{why}[^$]*found '{header[:5]}[^$]*--option order="):
+        read(Decoder(), header)
+
+
+def test_what_is_said_wins_over_a_header():
+    text = "t,x,y,p,q\n1,2,3,1,9\n"
+    assert read(Decoder(order="yx_pt", unit="ms"), text).tolist() == [(9000, 2, 1, True)]
+    for wrong in ("txy", "txypt", "abcd", ""):
+        with pytest.raises(ConfigError, match="no order of columns"):
+            Decoder(order=wrong)
+    with pytest.raises(ConfigError, match="s, ms, us, ns"):
+        Decoder(unit="hours")
+    assert read(Decoder(unit="µs"), HEADER + "1.5,2,3,1\n")["t"].tolist() == [2]
+
+
+# The unit of time
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        (["0", "1", "5"], "us"),
+        (["1589163147368868"], "us"),
+        (["1589163147368868123", "1589163147368870000"], "ns"),
+        (["0.003811", "0.003820"], "s"),
+        (["1589163147.368868", "1589163147.4"], "s"),
+        (["0.0", "1e-06", "0.25"], "s"),
+        ([f"{t / 1e6:.18e}" for t in (1_468_940, 1_468_950)], "s"),
+        (["1.0", "2.0"], ""),  # whole, and yet with a point: µs, or ms?
+        (["0.123", "0.124"], ""),  # ms of a camera, or s of a simulation?
+        (["1234.560000000000002", "1234.57"], ""),
+        (["1000.1234", "3000.1234"], ""),  # s would be too slow
+        (["0.123456"], ""),
+        (["1e3", "2e3"], ""),
+    ],
+)
+def test_a_unit_that_is_not_said_is_found_or_refused(times, unit):
+    text = HEADER + rows(*(f"{time},1,2,1" for time in times))
+    if not unit:
+        with pytest.raises(RecordingError, match=r"unit of t is not said[^$]*--option unit=us"):
+            read(Decoder(), text)
+        return
+    assert read(Decoder(), text)["t"].tolist() == [to_us(time, unit) for time in times]
+    assert read(Decoder(unit=unit), text)["t"].tolist() == [to_us(time, unit) for time in times]
+
+
+def test_a_fraction_after_whole_numbers_is_refused_where_the_unit_was_found():
+    text = HEADER + rows(*("0,1,2,1",) * 200, "0.5,1,2,1")
+    with pytest.raises(RecordingError, match=r"line 202 is no event[^$]*found '0.5'[^$]*--option unit=s"):
+        read(Decoder(), text)
+    assert read(Decoder(unit="s"), text)["t"][-1] == 500_000
+    assert read(Decoder(), HEADER + rows(*("0,1,2,1",) * 200, "5.0,1,2,1"))["t"][-1] == 5
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**63), 2**63 - 1).map(str),
+    st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15).map(str),
+    st.floats(-1e12, 1e12, allow_nan=False).map(repr),
+    st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: f"{value:.18e}"),
+    st.from_regex(r"\A[+-]?[0-9]{1,25}(\.[0-9]{0,25})?([eE][+-]?[0-9]{1,2})?\Z"),
+    st.from_regex(r"\A[0-9]{1,12}\.[0-9]{1,12}\Z"),
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(number=NUMBERS, unit=st.sampled_from(["s", "ms", "us", "ns"]), place=st.sampled_from(["first", "last"]))
+@example(number="9223372036854775807", unit="us", place="first")
+@example(number="-9223372036854775808", unit="us", place="first")
+@example(number="9223372036854775808", unit="us", place="first")
+@example(number="9223372036854775807.5", unit="us", place="first")
+@example(number="9223372036854775806.5", unit="us", place="last")
+@example(number="1234567890123456789.5", unit="us", place="last")
+@example(number="12345678901234567890.5", unit="ns", place="last")
+@example(number="0.0000005", unit="s", place="first")
+@example(number="0.0000015", unit="s", place="first")
+@example(number="0.00000150000000000000000000000000001", unit="s", place="first")
+@example(number="4503599627370497.5", unit="us", place="first")
+@example(number="500", unit="ns", place="first")
+@example(number="1500", unit="ns", place="first")
+@example(number="0.5000000000000000000000001", unit="us", place="first")
+@example(number="1.50000000000000000000000000", unit="us", place="last")
+@example(number="2500.00000000000000000000001", unit="ns", place="last")
+@example(number="12345678901234567890", unit="us", place="last")
+@example(number="1e-400", unit="s", place="last")
+@example(number="0e99", unit="s", place="last")
+def test_time_is_the_nearest_microsecond_and_never_a_float(number, unit, place):
+    order, line = ("txyp", f"{number},1,2,1") if place == "first" else ("xypt", f"1,2,1,{number}")
+    wanted = to_us(number, unit)
+    decoder = Decoder(order=order, unit=unit)
+    if -(2**63) <= wanted < 2**63:
+        assert read(decoder, line + "\n").tolist() == [(wanted, 1, 2, True)]
+    else:
+        with pytest.raises(RecordingError, match=f"no event[^$]*fits 64 bits[^$]*found '{re.escape(number[:5])}"):
+            read(decoder, line + "\n")
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_any_table_in_any_pieces_decodes_as_decimals_do(data):
+    order = "".join(data.draw(st.permutations("txyp")))
+    separator = data.draw(st.sampled_from([",", ";", " ", "\t", " , ", "  "]))
+    unit = data.draw(st.sampled_from(["s", "ms", "us", "ns"]))
+    time = st.one_of(st.integers(-(10**12), 10**12).map(str), st.decimals(-1000, 1000, places=9).map(str))
+    pixel = st.one_of(st.integers(0, 65_535).map(str), st.integers(0, 65_535).map(lambda value: f"{value:.10e}"))
+    on = st.sampled_from(["0", "1", "-1", "1.0", "true", "False", "+1"])
+    row = st.tuples(time, pixel, pixel, on).map(lambda row: separator.join(row["txyp".index(c)] for c in order))
+    line = st.one_of(row, row, row, st.sampled_from(["", "# 1 2", "  % a"]))
+    lines = data.draw(st.lists(line, min_size=1, max_size=30))
+    text = data.draw(st.sampled_from(["\n", "\r\n", " \n"])).join([*lines, ""])
+    decoder = Decoder(order=order, unit=unit)
+    if not any(one.strip() and one.strip()[0] not in "#%" for one in lines):
+        return
+    wanted = naive(text, order, unit, separator.strip() or None)
+    assert np.array_equal(read(decoder, text, data.draw(st.integers(0, 40))), wanted)
+
+
+def test_many_rows_come_in_several_arrays():
+    made = scene(60_000)
+    data = Encoder().feed(made)
+    assert len(data) > 1 << 20
+    parts = [part.copy() for part in Decoder().feed(memoryview(data))]
+    assert len(parts) > 2
+    assert np.array_equal(np.concatenate(parts), made)
+    assert np.array_equal(read(Decoder(), data, 999), made)
+
+
+# What is no table
+
+
+@pytest.mark.parametrize(
+    ("bad", "expected", "found"),
+    [
+        ("7,2,3", "4 columns: t x y p", "3: '7,2,3'"),
+        ("7,2,3,1,5", "4 columns", "5: "),
+        ("7,2,3,1,", "4 columns", "5: "),
+        ("7 2 3 1", "4 columns", "1: '7 2 3 1'"),
+        ("abc,2,3,1", "a time", "'abc'"),
+        ("nan,2,3,1", "a time", "'nan'"),
+        ("inf,2,3,1", "a time", "'inf'"),
+        ("0x10,2,3,1", "a time", "'0x10'"),
+        ("1e,2,3,1", "a time", "'1e'"),
+        ("1.2.3,2,3,1", "a time", "'1.2.3'"),
+        ("--1,2,3,1", "a time", "'--1'"),
+        ("-,2,3,1", "a time", "'-'"),
+        (".,2,3,1", "a time", "'.'"),
+        (",2,3,1", "a time", "''"),
+        ("1 2,2,3,1", "a time", "'1 2'"),
+        ("9223372036854775808,2,3,1", "64 bits", "'9223372036854775808'"),
+        ("7,65536,3,1", "x, a whole number from 0 to 65,535", "'65536'"),
+        ("7,-1,3,1", "x, a", "'-1'"),
+        ("7,1.5,3,1", "x, a", "'1.5'"),
+        ("7,2,3e9,1", "y, a", "'3e9'"),
+        ("7,2,18446744073709551617,1", "y, a", "'18446744073709551617'"),
+        ("7,2,3,2", "a polarity: 0 or 1, -1 or 1, false or true", "'2'"),
+        ("7,2,3,-2", "a polarity", "'-2'"),
+        ("7,2,3,0.5", "a polarity", "'0.5'"),
+        ("7,2,3,truly", "a polarity", "'truly'"),
+        ("7,2,3,tru", "a polarity", "'tru'"),
+        ("7,2,3,", "a polarity", "''"),
+        ("7,2,3,10", "a polarity", "'10'"),
+        ("7,2,3,1;", "a polarity", "'1;'"),
+        ("\0" * 5, "4 columns", "1: "),
+    ],
+)
+@pytest.mark.parametrize("ending", ["\n", "\r\n", ""])
+def test_a_bad_row_is_told_by_its_number_after_the_good_ones(bad, expected, found, ending):
+    text = "# a comment\n" + HEADER + rows(*("5,6,7,1",) * 140, "", "# 142 rows and comments")
+    for step in (0, 1, 7):
+        good: list[np.ndarray] = []
+        with pytest.raises(RecordingError) as error:
+            read(Decoder(), text + bad + ending, step, good)
+        assert sum(map(len, good)) == 140
+        assert error.value.what == "line 145 is no event"
+        assert error.value.expected.startswith(expected) or expected in error.value.expected
+        assert error.value.found.startswith(found)
+
+
+def test_a_last_line_without_an_end_may_be_cut():
+    text = "x,y,p,t\n1,2,1,10\n1,2,1,20"
+    decoder = Decoder()
+    assert read(decoder, text)["t"].tolist() == [10, 20]
+    assert "may be cut" in decoder.warnings[0]
+    decoder = Decoder()
+    read(decoder, text + "\n")
+    assert decoder.warnings == []
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only this\n", "640 480\n"])
+def test_a_file_without_rows_or_header_is_an_error(text):
+    for step in (0, 1):
+        with pytest.raises(RecordingError, match=r"empty|leave no doubt"):
+            read(Decoder(), text, step)
+
+
+def test_a_header_without_rows_is_a_recording_without_events():
+    assert len(read(Decoder(), HEADER)) == 0
+    assert len(read(Decoder(), "t,x,y,p")) == 0
+
+
+@pytest.mark.parametrize("start", ["", HEADER, HEADER + "1,2,3,1\n" * 200])
+@pytest.mark.parametrize("line", ["#" * 70_000 + "\n", "1" * 70_000 + "\n", "1" * 200_000])
+def test_a_line_that_does_not_end_is_an_error(start, line):
+    seen = set()
+    for step in (0, 1000, 65_536, 69_999):
+        with pytest.raises(RecordingError) as error:
+            read(Decoder(), start + line, step)
+        seen.add(str(error.value))
+    assert len(seen) == 1
+
+
+# Which files are tables
+
+
+@pytest.mark.parametrize(
+    ("head", "is_one"),
+    [
+        (HEADER, True),
+        ("x, y, t, p\n12, 13, 1000, 1\n", True),
+        ("t,x@1280,y@720,on\r\n1,1,5,1\r\n", True),
+        ("0.003811000 96 133 0\n", True),
+        ("240 180\n0.003811000 96 133 0\n", True),
+        ("# t x y p\n1 2 3 1\n", True),
+        ("# anything\n70000;2;3;true\n", True),
+        ("start_us,stop_us,label\n0,1000,left\n", False),
+        ("start_us,stop_us,label,reward\n0,1000,3,1\n", False),
+        ("0,1000,3\n", False),
+        ("time,v,w,spike\n0,1,2,0\n", False),
+        ("# Title\n\nSome text in it, of four, words\n", False),
+        ("", False),
+        ("\n \n", False),
+        ("hello\n", False),
+        ("1,2,3,1\0", False),
+    ],
+)
+def test_a_table_is_told_by_its_header_or_by_rows_of_four_numbers(head, is_one):
+    assert FORMAT.sniff(head.encode()) == is_one
+    assert FORMAT.sniff((head + head[-8:] * 999).encode()[:4096]) == is_one or not head.strip()
+
+
+def test_labels_are_no_events(tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_text("start_us,stop_us,label\n0,1000,left\n")
+    with pytest.raises(RecordingError, match=r"not an event file I know[^$]*--format csv --option order=txyp"):
+        ss.read(path)
+
+
+# Out
+
+
+@settings(deadline=None)
+@given(
+    made=st.lists(
+        st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(0, 65_535), st.integers(0, 65_535), st.booleans()),
+        max_size=50,
+    ),
+    cut=st.integers(0, 50),
+    step=st.integers(0, 60),
+)
+def test_what_was_written_is_read(made, cut, step):
+    wanted = np.array(made, EVENT)
+    encoder = Encoder()
+    written = encoder.feed(wanted[:cut]) + encoder.feed(wanted[cut:]) + encoder.finish()
+    assert written == (HEADER + rows(*(f"{t},{x},{y},{p:d}" for t, x, y, p in made))).encode()
+    decoder = Decoder()
+    if made and made[0][0] in range(10**18, 42 * 10**17):
+        decoder = Decoder(unit="us")
+    assert np.array_equal(read(decoder, written, step), wanted)
+
+
+def test_numpy_reads_what_we_write_and_we_what_numpy_writes():
+    made = scene(500)
+    table = np.loadtxt(io.BytesIO(Encoder().feed(made)), delimiter=",", skiprows=1, dtype=np.int64)
+    for k, name in enumerate("txyp"):
+        assert np.array_equal(table[:, k], made[name].astype(np.int64))
+    seconds = np.column_stack([made["t"] / 1e6, made["x"], made["y"], made["p"]])
+    plain = {"fmt": ["%.6f", "%d", "%d", "%d"], "delimiter": ",", "header": "t,x,y,p"}
+    for style in ({}, {"fmt": "%.9f %d %d %d"}, plain):
+        text = io.StringIO()
+        np.savetxt(text, seconds, **style)
+        assert np.array_equal(read(Decoder(), text.getvalue()), made)
+
+
+def test_faery_and_we_read_each_other(tmp_path):
+    faery, made = pytest.importorskip("faery"), scene(2_000)
+    path = tmp_path / "ours.csv"
+    ss.write(path, ss.Events(0, int(made["t"][-1]) + 1, made, (640, 480)))
+    theirs = faery.events_stream_from_file(path).to_array()
+    for name in ("t", "x", "y", "p"):
+        assert np.array_equal(theirs[name].astype(np.int64), made[name].astype(np.int64))
+    path = tmp_path / "theirs.csv"
+    stream = faery.events_stream_from_array(made.astype(faery.EVENTS_DTYPE), dimensions=(640, 480))
+    stream.to_file(path, zero_t0=False)
+    ours = ss.read(path)
+    assert np.array_equal(ours.data, made)
+    assert ours.size == (640, 480)
+
+
+def test_a_reader_tells_what_it_took_for_granted_and_takes_what_it_is_told(tmp_path):
+    path = tmp_path / "events.txt"
+    path.write_text("0.003811 96 133 0\n0.003820 95 13 1\n0.103820 97 12 1\n")
+    found = ss.info(path)
+    assert (found.format, found.events, found.first_t, found.last_t) == ("csv", 3, 3811, 103_820)
+    assert found.notes == (
+        "columns t x y p, the one order the first rows fit, x before y; "
+        "t in s (with a point, a fraction of a second apart)",
+    )
+    assert ss.info(path, unit="ms", order="tyxp").last_t == 104
+    assert ss.info(path, scan=False).events is None
+
+
+def test_the_command_line_tells_what_was_taken_for_granted_and_takes_what_is_said(tmp_path):
+    path = tmp_path / "events.txt"
+    path.write_text("5 6 7 1\n6 7 8 1\n7 8 9 0\n")
+    refused = spikestream("info", path, code=3).stderr
+    assert "try: --option order=txyp" in refused
+    told = spikestream("info", path, "--option", "order=xypt", code=3).stderr
+    assert "line 1 is no event" in told
+    said = spikestream("info", path, "--option", "order=txyp", "--option", "unit=ms", "--check").stdout
+    assert "5,000 .. 7,000 µs" in said
+    assert "note        columns t x y p, as order=txyp says; t in ms" in said
+    done = spikestream("convert", path, tmp_path / "x.csv", "--option", "order=txyp", "--size", "9x10")
+    assert "columns t x y p" in done.stderr
+    assert (tmp_path / "x.csv").read_text() == "t,x,y,p\n5,6,7,1\n6,7,8,1\n7,8,9,0\n"
+    for wrong in ("order", "=txyp"):
+        assert "is no option" in spikestream("info", path, "--option", wrong, code=2).stderr
+    assert "has no option 'ordr'" in spikestream("info", path, "--option", "ordr=txyp", code=2).stderr
+
+
+# Damage
+
+
+@pytest.mark.parametrize("reading", [{}, {"order": "txyp", "unit": "us"}])
+@pytest.mark.parametrize("head", [HEADER, "# t x y p\n", ""])
+def test_2000_damaged_files_give_events_or_a_recording_error(head, reading):
+    good = Encoder().feed(scene(60))[len(HEADER) :]
+    good = head.encode() + (good.replace(b",", b" ") if head.startswith("#") else good)
+    rng = Random(3)
+    for bad in mutations(good, 2_000, 5):
+        assert drain(lambda: Decoder(**reading), bad, rng) <= len(bad) // 7
+
+
+def test_memory_stays_within_its_bound_whatever_is_fed():
+    read(Decoder(), HEADER + "1,2,3,1\n")  # compiled before it is measured
+    head = HEADER.encode()
+    row = b"1,1,1,1\n"
+    much = 1 << 22
+    for body in (head + row * (much // 8), head + b"1" * much, b"#\n" * (much // 2), b"\n" * much, b"," * much):
+        for piece in (1 << 16, 1 << 22):
+            tracemalloc.start()
+            decoder = Decoder()
+            with contextlib.suppress(RecordingError):
+                for at in range(0, len(body), piece):
+                    for _ in decoder.feed(memoryview(body)[at : at + piece]):
+                        pass
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert peak < (1 << 20) * 2
+
+
+def test_what_is_looked_at_does_not_depend_on_the_pieces():
+    """A doubt is settled by the first rows, whatever else has arrived with them."""
+    lines = [f"{t} {t} {Random(t).randrange(99)} {t % 2}" for t in range(ROWS)]
+    text = rows(*lines, *(f"{70_000 + t} {t % 50} 3 1" for t in range(500)))
+    said = set()
+    for step in (0, 1, 100, 4096):
+        with pytest.raises(RecordingError) as error:
+            read(Decoder(), text, step)
+        said.add(str(error.value))
+    assert len(said) == 1
+
+
+def test_decimal_is_an_oracle_that_knows_ties():
+    assert [to_us(text) for text in ("0.5", "1.5", "2.5", "-0.5", "-1.5")] == [0, 2, 2, 0, -2]
+    assert Decimal("0.5") == Decimal("5e-1")

@@ -1,0 +1,296 @@
+"""`record`: what a sensor gives is in the file, until it ends, fails or is told to stop; what is lost is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from cli import LOOKS, PATIENCE_S, command, spikestream
+from inprocess import called
+from running import run
+from soundserver import sound_server
+
+import spikestream as ss
+from spikestream.batch import EVENT, Events, concat
+from spikestream.errors import DeviceError, RecordingError
+from spikestream.service.filing import BATCHES, Filing
+
+__all__ = ["sound_server"]
+
+SENSOR = """
+import asyncio
+import numpy as np
+from spikestream.batch import EVENT, Events, Spikes
+
+class Ticker:
+    '''An event a millisecond, in batches of 10 ms; of a live one they come in real time.'''
+    size, live = (34, 34), True
+
+    def __init__(self, location, *, batches="5", fail="", start="0", gap="0", live="", spikes=""):
+        self.count, self.fail, self.start, self.gap = int(batches), fail, int(start), int(gap)
+        self.live, self.spikes, self.sent = bool(live), spikes, 0
+
+    async def batches(self, start=0):
+        try:
+            for k in range(self.count):
+                if self.live:
+                    await asyncio.sleep(0.01)
+                t = self.start + 10_000 * k + (self.gap if k > 1 else 0)
+                data = np.zeros(10, EVENT)
+                data["t"], data["x"] = t + 1_000 * np.arange(10), k % 34
+                self.sent += 10
+                if self.spikes:
+                    yield Spikes(t, t + 10_000, data["t"].copy(), np.zeros(10, np.int32))
+                else:
+                    yield Events(t, t + 10_000, data, self.size)
+                print("gave", k, flush=True)
+            if self.fail:
+                raise OSError(self.fail)
+        finally:
+            print("closed", flush=True)
+"""
+
+
+@pytest.fixture
+def ticker(tmp_path_factory, monkeypatch):
+    """Install a sensor as a plugin for one test, in this process and in those it starts."""
+    site = tmp_path_factory.mktemp("site")
+    info = site / "ticker-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ticker\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[spikestream.sensors]\nticker = ticker:Ticker\n")
+    (site / "ticker.py").write_text(SENSOR)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))
+    yield site
+    sys.modules.pop("ticker", None)
+
+
+def stamps(path: Path) -> list[int]:
+    return ss.read(path).data["t"].tolist()
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+# Into files.
+
+
+@pytest.mark.parametrize("name", ["x.aedat4", "x.bin", "x.es"])
+def test_all_that_a_sensor_gives_is_in_the_file(name, ticker, tmp_path):
+    done = called("record", "ticker://?batches=7", tmp_path / name)
+    assert f"{tmp_path / name}: 70 events, 70 ms" in done.stdout
+    assert stamps(tmp_path / name) == list(range(0, 70_000, 1_000))
+    assert files(tmp_path) == [name]
+    assert "warning" not in done.stderr
+
+
+def test_a_recording_is_a_sensor_too(tmp_path):
+    called("record", LOOKS, tmp_path / "x.aedat4")
+    assert np.array_equal(ss.read(tmp_path / "x.aedat4").data, ss.read(LOOKS).data)
+
+
+@pytest.mark.parametrize(("length", "last"), [("35ms", 34_000), ("40ms", 39_000), ("34001us", 34_000), ("1h", 99_000)])
+def test_it_ends_when_the_time_is_over(length, last, ticker, tmp_path):
+    done = called("record", "ticker://?batches=10", tmp_path / "x.aedat4", "--for", length)
+    assert stamps(tmp_path / "x.aedat4") == list(range(0, last + 1, 1_000))
+    assert done.stdout.count("closed") == 1
+
+
+def test_a_format_that_cannot_hold_the_stamps_says_what_helps_and_it_does(ticker, tmp_path):
+    uri = f"ticker://?start={1 << 50}&batches=20"
+    done = called("record", uri, tmp_path / "x.bin", code=3)
+    assert "--t0 zero" in done.stderr
+    assert "closed" in done.stdout
+    assert not files(tmp_path)
+    called("record", uri, tmp_path / "x.bin", "--t0", "zero")
+    assert stamps(tmp_path / "x.bin") == list(range(0, 200_000, 1_000))
+
+
+def test_what_came_before_a_sensor_failed_is_in_the_file(ticker, tmp_path):
+    done = called("record", "ticker://?fail=unplugged", tmp_path / "x.aedat4", code=4)
+    assert "50 events" in done.stdout
+    assert "sensor 'ticker://?fail=unplugged' failed: unplugged" in done.stderr
+    assert stamps(tmp_path / "x.aedat4") == list(range(0, 50_000, 1_000))
+
+
+def test_gaps_are_told_and_strict_is_strict(ticker, tmp_path):
+    done = called("record", "ticker://?gap=123000", tmp_path / "x.aedat4")
+    assert "warning: 123,000 µs of gaps" in done.stderr
+    assert len(stamps(tmp_path / "x.aedat4")) == 50
+    called("record", "ticker://?gap=123000", tmp_path / "y.aedat4", "--strict", code=7)
+    called("record", "ticker://", tmp_path / "z.aedat4", "--strict")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_the_file_is_whole(number, ticker, tmp_path):
+    args = command("record", "ticker://?batches=100000&live=yes", tmp_path / "x.aedat4")
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != "gave 5\n":
+            assert process.poll() is None
+        assert [name for name in files(tmp_path) if not name.startswith(".")] == []
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (128 + number, "")
+    assert files(tmp_path) == ["x.aedat4"]
+    got = stamps(tmp_path / "x.aedat4")
+    assert len(got) >= 60
+    assert got == list(range(0, 1_000 * len(got), 1_000))
+    assert f"{len(got):,} events" in out
+
+
+def test_a_live_sensor_that_falls_silent_is_not_waited_for(ticker, tmp_path):
+    (ticker / "ticker.py").write_text(
+        SENSOR.replace("if self.fail:", "await asyncio.sleep(3_600)\n            if self.fail:")
+    )
+    spikestream("record", "ticker://?live=yes", tmp_path / "x.aedat4", "--for", "100ms")
+    assert len(stamps(tmp_path / "x.aedat4")) == 50
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["ticker://", "x.wav"], 2, "events cannot be recorded as '.wav'"),
+        (["ticker://", "x.aedat9"], 2, "no format"),
+        (["ticker://", "x.raw"], 2, "--as evt2"),
+        (["ticker://", "x.aedat4", "--t0", "now"], 2, "keep, zero"),
+        (["ticker://", "x.aedat4", "--for", "long"], 2, "long"),
+        (["ticker://", "there"], 2, "is there already"),
+        (["tikcer://", "x.aedat4"], 4, "did you mean 'ticker'?"),
+        (["ticker://?spikes=1", "x.aedat4"], 3, "a sensor of spikes cannot be recorded as events"),
+        (["missing.aedat4", "x.aedat4"], 3, "no such file"),
+        (["ticker://", "nowhere/x.aedat4"], 3, "cannot be written"),
+    ],
+)
+def test_what_makes_no_sense_says_so_and_writes_nothing(args, code, words, ticker, tmp_path):
+    (tmp_path / "there").write_bytes(b"older")
+    assert words in called("record", *args, code=code, cwd=tmp_path).stderr
+    assert files(tmp_path) == ["there"]
+
+
+# Sound.
+
+
+def test_sound_becomes_a_sound_file(tmp_path):
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / "a.wav", rng.uniform(-0.5, 0.5, (8_000, 2)), 16_000, "FLOAT")
+    called("record", f"wav:{tmp_path / 'a.wav'}", tmp_path / "b.wav", "--for", "250ms")
+    one, other = (soundfile.read(tmp_path / name, dtype="float32") for name in ("a.wav", "b.wav"))
+    assert np.array_equal(other[0], one[0][:4_000])
+    assert other[1] == 16_000
+    assert "sound cannot" in called("record", f"wav:{tmp_path / 'a.wav'}", tmp_path / "c.aedat4", code=2).stderr
+    assert files(tmp_path) == ["a.wav", "b.wav"]
+
+
+def test_a_microphone_is_recorded(sound_server, tmp_path):
+    args = command("record", "microphone:", tmp_path / "x.wav", "--for", "300ms")
+    done = subprocess.run(args, env=sound_server.env, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    samples, rate = soundfile.read(tmp_path / "x.wav")
+    assert (rate, len(samples)) == (16_000, 4_800)
+    assert "4,800 samples, 300 ms" in done.stdout
+
+
+# Bounded, and counted.
+
+
+class Burst:
+    """So many batches of two events, as fast as they are taken."""
+
+    size = (4, 4)
+
+    def __init__(self, batches: int, live: bool) -> None:
+        self.count, self.live, self.sent, self.closed = batches, live, 0, False
+
+    async def batches(self, start=0):
+        try:
+            for k in range(self.count):
+                data = np.zeros(2, EVENT)
+                data["t"] = k
+                self.sent += 2
+                yield Events(k, k + 1, data, self.size)
+                await asyncio.sleep(0)
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_slow_file_loses_what_a_live_sensor_gives_meanwhile_and_counts_it(live):
+    sensor, go = Burst(4 * BATCHES, live), threading.Event()
+    filing = Filing(sensor, "burst")
+
+    def keep(batches):
+        first = next(batches)
+        go.wait(20)
+        return concat([first, *batches]) if not live else [first, *batches]
+
+    async def work():
+        keeping = asyncio.create_task(filing.run(keep))
+        while sensor.sent < (2 * 4 * BATCHES if live else 2 * BATCHES):
+            await asyncio.sleep(0)
+        for _ in range(1_000):
+            await asyncio.sleep(0)
+        held = sensor.sent
+        go.set()
+        return held, await keeping
+
+    held, kept = run(work())
+    if live:
+        rows = sum(map(len, kept))
+        assert rows == 2 * (BATCHES + 1)
+        assert filing.lost() == {"dropped, as the file was too slow": sensor.sent - rows}
+        assert kept[-1].stop == 4 * BATCHES  # the oldest are dropped
+    else:
+        assert held <= 2 * (BATCHES + 3)
+        assert len(kept) == sensor.sent == 8 * BATCHES
+        assert filing.lost() == {}
+    assert sensor.closed
+
+
+def test_a_file_that_fails_ends_the_sensor():
+    sensor = Burst(1 << 40, live=False)
+
+    def keep(batches):
+        next(batches)
+        raise RecordingError("the disk is full")
+
+    with pytest.raises(RecordingError, match="the disk is full"):
+        run(Filing(sensor, "burst").run(keep))
+    assert sensor.closed
+
+
+def test_an_error_of_the_sensor_is_kept_for_when_the_file_is_whole():
+    class Broken(Burst):
+        async def batches(self, start=0):
+            async for batch in super().batches(start):
+                yield batch
+            raise DeviceError("gone")
+
+    filing = Filing(Broken(3, live=True), "broken")
+    assert run(filing.run(lambda batches: sum(map(len, batches)))) == 6
+    assert str(filing.error) == "gone"
+
+
+def test_a_long_recording_takes_no_more_memory(tmp_path):
+    peaks = []
+    for seconds in (10, 240):
+        code = (
+            "import re, sys\nfrom spikestream.cli import main\nassert main(sys.argv[1:]) == 0\n"
+            "print(int(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]) // 1024)"
+        )
+        uri = f"synth://gestures?seconds={seconds}"
+        args = [sys.executable, "-c", code, "record", uri, str(tmp_path / f"{seconds}.aedat3")]
+        done = subprocess.run(args, capture_output=True, text=True, timeout=PATIENCE_S)
+        peaks.append(int(done.stdout.split()[-1]))
+    assert (tmp_path / "240.aedat3").stat().st_size > 8_000_000
+    assert peaks[1] - peaks[0] < 20, peaks
