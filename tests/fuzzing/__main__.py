@@ -21,7 +21,7 @@ from pathlib import Path
 from goodfiles import GOOD
 
 from fuzzing.case import Case
-from fuzzing.corpus import CORPUS, LARGEST, keep
+from fuzzing.corpus import CORPUS, LARGEST
 from fuzzing.mutating import INDEX, save
 
 SILENCE_S = 120
@@ -135,6 +135,11 @@ class Fuzzed:
         self.told.corpus = len(list((self.folder / "corpus").iterdir()))
         self.mutate(f"{self.folder / 'corpus'}:{self.folder / 'crash'}")
 
+    def keep(self) -> None:
+        """Keep with the tests what reaches most."""
+        command = [sys.executable, "-m", "fuzzing.corpus", self.name, str(self.folder / "corpus")]
+        subprocess.run(command, env=self.python, check=True)
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzzing", description=(__doc__ or "").partition("\n")[0])
@@ -153,7 +158,7 @@ def main() -> int:
             one.guide(60 * args.minutes / len(names))
             one.again()
         if args.keep:
-            keep(name, one.folder / "corpus")
+            one.keep()
         told = one.told
         print(
             f"{name:8} {told.cases:10,} {told.events:12,} {told.guided:10,} {told.corpus:7,} {len(one.found()):6,}",

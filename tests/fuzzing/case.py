@@ -34,17 +34,21 @@ def feed_here(function: str, path: str, options: dict[str, Any]) -> Iterator[Any
 
 
 class Case:
-    """Reads damaged files of one format; ``path`` is where those are put that are read from a file."""
+    """Reads damaged files of one format; ``path`` is where those are put that are read from a file.
 
-    def __init__(self, name: str, path: Path) -> None:
+    ``options`` are what the reader has to be told, where it is not that of the good files.
+    """
+
+    def __init__(self, name: str, path: Path, **options: Any) -> None:
         self.name, self.path = name, path
         self.good = GOOD[name]
+        self.options = options or self.good.options
         self.decoder = load("formats", name).decoder
 
     def read(self, data: bytes) -> int:
         """Return how many events the bytes hold, in pieces of any size where that is a matter of choice."""
         if self.decoder is not None:
-            return drain(partial(self.decoder, **self.good.options), data, Random(len(data)))
+            return drain(partial(self.decoder, **self.options), data, Random(len(data)))
         self.path.write_bytes(data)
         return self.read_file()
 
@@ -52,7 +56,7 @@ class Case:
         """Return how many events lie in the file before any damage, by way of what reads everybody's files."""
         events = 0
         try:
-            with Reader(self.path, format=self.name, time="keep", **self.good.options) as reader:
+            with Reader(self.path, format=self.name, time="keep", **self.options) as reader:
                 for part in reader:
                     events += len(part)
         except RecordingError:
