@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | types | check | bench | torture | peers | clean
+# make setup | demo | test | lint | types | check | bench | fuzz | torture | peers | clean
 # Everything that is installed lands in .venv/; `make PYTHON=python3.12 setup` chooses the interpreter.
 
 PYTHON ?= python3
@@ -14,7 +14,7 @@ BENCHMARKS := $(shell grep -ls 'from common import.*finish' benchmarks/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test lint types check bench torture peers clean
+.PHONY: setup demo test lint types check bench fuzz torture peers clean
 
 setup: $(VENV)/setup.stamp
 
@@ -54,6 +54,12 @@ bench: $(VENV)/oracles.stamp
 	@test -n "$(BENCHMARKS)" || echo "there are no benchmarks"
 	@for one in $(BENCHMARKS); do echo "== $$one"; $(BIN)/python $$one --quick || exit 1; done
 
+# Damaged files of every format: 100,000 mutations each, and an hour of search guided by coverage; see docs/fuzzing.md.
+# make fuzz ARGS='--formats es,evt3 --cases 1000 --minutes 1' is a part of it.
+fuzz: $(VENV)/oracles.stamp
+	$(PIP) install -q -e '.[fuzz]'
+	PYTHONPATH=tests $(BIN)/python -m fuzzing $(ARGS)
+
 # Daemons killed at random moments under load, and one that suffers everything else for two hours;
 # make torture ARGS='--kills 20 --terms 10' SOAK='--minutes 3' is the short form.
 torture: setup
@@ -65,6 +71,6 @@ peers: setup
 	@if [ -f benchmarks/peers.sh ]; then bash benchmarks/peers.sh; else echo "no benchmark needs a peer of its own environment"; fi
 
 clean:
-	rm -rf $(VENV) .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers .fuzz build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

@@ -101,9 +101,7 @@ def aedat4() -> list[bytes]:
 
 def bins() -> list[bytes]:
     sizes = (40, 540)
-    return [
-        Nmnist().feed(np.array([(9 * i, i % 34, 7 * i % 34, i % 2) for i in range(n)], EVENT)) for n in sizes
-    ]
+    return [Nmnist().feed(np.array([(9 * i, i % 34, 7 * i % 34, i % 2) for i in range(n)], EVENT)) for n in sizes]
 
 
 def csv() -> list[bytes]:
@@ -228,7 +226,10 @@ def mcap() -> list[bytes]:
 
 
 def db3() -> list[bytes]:
-    return [_of_files(lambda folder, data=data: _of_small_pages(folder / "a", data)) for data in _ros(".db3", "arrays", "evt3")]
+    return [
+        _of_files(lambda folder, data=data: _of_small_pages(folder / "a", data))
+        for data in _ros(".db3", "arrays", "evt3")
+    ]
 
 
 def _of_small_pages(path: Path, data: bytes) -> Path:

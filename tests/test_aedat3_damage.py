@@ -6,9 +6,10 @@ import tracemalloc
 from collections.abc import Callable
 from random import Random
 
+import goodfiles
 import numpy as np
 import pytest
-from aedat3_by_hand import END, MIXED, decode, encode, event, event30, head, packet, rows
+from aedat3_by_hand import END, MIXED, decode, encode, event, head, packet, rows
 from fuzz import drain, mutations
 
 from spikestream import checks
@@ -127,13 +128,10 @@ def test_the_laws_of_a_decoder(data: bytes):
 
 
 def test_ten_thousand_damaged_files():
-    events = np.array([(2**31 - 9 + t, t, t, t % 2) for t in range(18)], EVENT)
-    old = head("#Source 1: DVS128", version="3.0", end=b"") + packet(event30(1, 2, 3, 1) * 9)
-    good = [head() + MIXED, encode(events, size=(346, 260)), encode(events), old]
     found: list[int] = []
 
     def run() -> None:
-        for number, seed in enumerate(good):
+        for number, seed in enumerate(goodfiles.aedat3()):
             for bad in mutations(seed, 2_500, number):
                 found.append(drain(Decoder, bad, Random(len(found))))
 

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import evlib
+import goodfiles
 import h5py
 import hdf5files
 import hdf5plugin
@@ -16,7 +17,7 @@ import naive_ecf
 import numpy as np
 import pytest
 from fuzz import taken
-from hdf5files import SIZE, batch, columns, scene
+from hdf5files import SIZE, columns, scene
 from plainformat import error_of, whole
 
 import spikestream as ss
@@ -224,38 +225,44 @@ def test_a_piece_of_ecf_with_other_counts_is_refused(tmp_path):
     assert "expected 1,000 events, found 10" in error
 
 
-@pytest.mark.parametrize("layout", ["ecf", "columns", "ours"])
-def test_mutated_files_raise_only_recording_errors(tmp_path, layout):
-    """Read in one process here, which a crash or a hang would end: the reader of the files has one for each."""
-    events, path = scene(300), tmp_path / "good"
-    if layout == "ecf":
-        hdf5files.prophesee(path, events, 128)
-    elif layout == "columns":
-        columns(path, events, "t x y p", "events", compression="gzip", chunks=(100,))
-    else:
-        ss.write(path, batch(events), format="hdf5")
+def survived(good: list[bytes], folder: Path, cases: int) -> int:
+    """Return how many of so many mutations of each file were refused.
+
+    They are read in one process here, which a crash or a hang would end: the reader of the files has one for each.
+    """
+    for number, data in enumerate(good):
+        (folder / f"good{number}").write_bytes(data)
     code = f"""
-import sys
+import resource, sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-import resource
 from fuzz import mutations
 from spikestream.errors import RecordingError
 from spikestream.files.containers.hdf5_reading import read
 resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
-good, bad, refused = Path({str(path)!r}).read_bytes(), Path({str(tmp_path / "bad")!r}), 0
-for data in mutations(good, 700, seed=4):
-    bad.write_bytes(data)
-    try:
-        for facts, block in read(str(bad), None):
-            assert len(block) < 1 << 24
-    except RecordingError:
-        refused += 1
+folder, refused = Path({str(folder)!r}), 0
+for number, good in enumerate(sorted(folder.glob("good*"))):
+    for data in mutations(good.read_bytes(), {cases}, seed=number):
+        (folder / "bad").write_bytes(data)
+        try:
+            for facts, block in read(str(folder / "bad"), None):
+                assert len(block) < 1 << 24
+        except RecordingError:
+            refused += 1
 print(refused)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert 100 < int(done.stdout) < 700
+    return int(done.stdout)
+
+
+def test_mutated_files_raise_only_recording_errors(tmp_path):
+    assert 300 < survived(goodfiles.hdf5(), tmp_path, 700) < 2_100
+
+
+@pytest.mark.realdata
+def test_a_real_file_mutated(data: Path, tmp_path: Path):
+    assert 300 < survived([(data / "events/hdf5/event.hdf5").read_bytes()], tmp_path, 2_000) < 2_000
 
 
 @pytest.mark.realdata

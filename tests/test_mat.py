@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 from random import Random
 
+import goodfiles
 import numpy as np
 import pytest
 import scipy.io
@@ -103,11 +104,9 @@ def test_a_bomb_is_inflated_piece_by_piece():
 
 
 def test_mutated_files_raise_only_recording_errors():
-    good, rng = saved(True, spiketrain=array(200)), Random(1)
-    counts = [drain(Decoder, data, rng) for data in mutations(good, 2_000, seed=1)]
-    assert max(counts) > 0
-    raw = saved(False, spiketrain=array(30))
-    assert max(drain(Decoder, data, rng) for data in mutations(raw, 2_000, seed=2)) > 0
+    rng = Random(1)
+    for number, good in enumerate(goodfiles.mat()):
+        assert max(drain(Decoder, data, rng) for data in mutations(good, 2_000, number)) > 0
 
 
 @pytest.mark.realdata

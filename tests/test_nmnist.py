@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 from random import Random
 
+import goodfiles
 import numpy as np
 import pytest
 from fuzz import drain, mutations, pieces
@@ -156,8 +157,7 @@ def test_the_module_loads_without_numba():
 def test_5000_damaged_files_give_events_or_a_recording_error(seed):
     """Two seeds make 10,000 cases."""
     rng = Random(seed)
-    good = Encoder().feed(np.array([(9 * i, i % 34, 7 * i % 34, i % 2) for i in range(40 + 500 * seed)], EVENT))
-    for bad in mutations(good, 5000, seed):
+    for bad in mutations(goodfiles.bins()[seed], 5000, seed):
         assert drain(Decoder, bad, rng) <= len(bad) // 5
 
 

@@ -9,8 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 from fuzz import drain, mutations
-from naive_evt import words_of
-from test_prophesee import scene
+from goodfiles import GOOD
 
 from spikestream.errors import RecordingError
 from spikestream.formats.prophesee import DAT, EVT2, EVT3, EVT21
@@ -19,40 +18,12 @@ MOST = {"evt2": 1 / 4, "evt21": 32 / 8, "evt3": 12 / 2, "dat": 1 / 8}
 """Events a byte can become, at the most."""
 
 
-def seeds(format):
-    rng = np.random.default_rng(5)
-    if format is EVT21:
-        head = b"% evt 2.1\n% geometry 640x480\n% end\n"
-        return [head + words_of([0, 1, 8, 10], 64, 80, rng).tobytes(), words_of([0, 1, 8], 64, 50, rng).tobytes()]
-    made = format.encoder(size=(640, 480)).feed(scene(60))
-    vectors = words_of([0, 2, 3, 4, 5, 6, 8], 16, 200, rng).tobytes()
-    return [made, b"% evt 3.0\n% system_ID 48\n" + vectors if format is EVT3 else format.encoder().feed(scene(60))]
-
-
 @pytest.mark.parametrize("format", [EVT2, EVT21, EVT3, DAT], ids=lambda one: one.name)
 def test_2000_damaged_files_give_events_or_a_recording_error(format):
     rng = Random(1)
-    for number, seed in enumerate(seeds(format)):
+    for number, seed in enumerate(GOOD[format.name].files()):
         for bad in mutations(seed, 1000, number):
             assert drain(format.decoder, bad, rng) <= len(bad) * MOST[format.name]
-
-
-@pytest.mark.realdata
-@pytest.mark.parametrize(
-    ("name", "format"), [("evt2/gen3.raw", EVT2), ("evt3/gen41.raw", EVT3), ("dat/ncars.dat", DAT)]
-)
-def test_2000_damaged_copies_of_real_files(data, name, format):
-    good = (data / "events" / name).read_bytes()[:3000]
-    rng = Random(2)
-    for bad in mutations(good, 2000, 7):
-        assert drain(format.decoder, bad, rng) <= len(bad) * MOST[format.name]
-
-
-@pytest.mark.parametrize("format", [EVT2, EVT21, EVT3, DAT], ids=lambda one: one.name)
-def test_twenty_bytes_of_a_header_that_hang_others_do_not_hang_here(format):
-    """expelliarmus never returns from a file of 20 bytes."""
-    for size in range(21):
-        drain(format.decoder, b"% evt 3.0 without end"[:size], Random(size))
 
 
 @pytest.mark.parametrize("format", [EVT2, EVT21, EVT3, DAT], ids=lambda one: one.name)

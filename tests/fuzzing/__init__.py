@@ -1,1 +1,1 @@
-"""What `make fuzz` does: damaged files of every format, made at random and guided by what they reach, see `__main__`."""
+"""What `make fuzz` does: damaged files of every format, at random and guided by what they reach, see `__main__`."""

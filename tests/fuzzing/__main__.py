@@ -1,8 +1,8 @@
 """Damages files of every format, and looks for what reading them may not do: crash, hang, raise, hold too much.
 
-Each format is given mutations of good files, with kernels compiled to check their bounds; then files that atheris makes,
-guided by the lines they reach, with kernels in their Python form; then these again with compiled kernels. Every process
-has limits, and one that dies leaves the file that killed it. Run it by ``make fuzz``.
+Each format is given mutations of good files, with kernels compiled to check their bounds; then files that atheris
+makes, guided by the lines they reach, with kernels in their Python form; then these again with compiled kernels. Every
+process has limits, and one that dies leaves the file that killed it. Run it by ``make fuzz``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ MORE = 1 << 30
 """Bytes of address space above those of the loaded process."""
 
 
-class TooMuch(Exception):  # noqa: N818  # it is a finding, no error of anybody's
+class TooMuch(Exception):  # it is a finding, no error of anybody's
     """A case that held more memory than its format states."""
 
 

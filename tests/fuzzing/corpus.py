@@ -1,7 +1,7 @@
 """The corpus: of every format some small files, most of them damaged, that together reach what a search has reached.
 
-It is run as ``python -m fuzzing.corpus FORMAT FOLDER`` by `__main__`, with kernels in their Python form, to choose from a
-folder. Files with a name of their own are cases of somebody's crash; they stay.
+It is run as ``python -m fuzzing.corpus FORMAT FOLDER`` by `__main__`, with kernels in their Python form, to choose from
+a folder. Files with a "-" in their name are cases of somebody's crash; they stay.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from types import FrameType
 from typing import Any
 
 import spikestream
-from spikestream.files.containers import hdf5
-
 from fuzzing.case import Case, feed_here
+from spikestream.files.containers import hdf5
 
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 LARGEST = 8192
@@ -51,7 +50,7 @@ def steps(run: Callable[[], object]) -> set[Step]:
     sys.settrace(enter)
     try:
         run()
-    except Exception:  # noqa: S110
+    except Exception:
         pass
     finally:
         sys.settrace(None)

@@ -14,9 +14,10 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["spikestream"]):
+    from goodfiles import MIB
+
     from fuzzing.case import Case, feed_here
     from fuzzing.mutating import save
-    from goodfiles import MIB
     from spikestream.files.containers import hdf5
 
 SLACK = 256

@@ -19,9 +19,8 @@ import numba
 import numpy as np
 from fuzz import mutations
 
-from spikestream.files.containers import hdf5
-
 from fuzzing.case import Case, feed_here, limit_cpu, limit_memory
+from spikestream.files.containers import hdf5
 
 INDEX = struct.Struct("<q")
 """The number of a case, in front of it in the file ``current``."""
