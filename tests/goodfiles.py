@@ -45,6 +45,8 @@ class Good:
     """The bytes a reader may hold at most, whatever it is given, with one array of its own and one it gave away."""
     options: dict[str, Any] = field(default_factory=dict)
     """What the reader has to be told."""
+    length: int = 1 << 11
+    """The bytes that a search by coverage may use, more where the smallest good file is longer."""
 
 
 def scene(n: int, step: int = 9) -> np.ndarray:
@@ -254,12 +256,12 @@ GOOD: dict[str, Good] = {
     "evt21": Good(evt21, 12 * MIB),
     "evt3": Good(evt3, 12 * MIB),
     "nas": Good(nas, 4 * MIB, {"sensor": "stereo16:jaer"}),
-    "npy": Good(npy, 8 * MIB),
-    "npz": Good(npz, 8 * MIB),
-    "hdf5": Good(hdf5, (64 + 64 + 8) * MIB),
-    "mat": Good(mat, 4 * MIB),
-    "bag": Good(bag, (64 + 64 + 12) * MIB),
-    "mcap": Good(mcap, (64 + 64 + 12) * MIB),
-    "db3": Good(db3, (64 + 12) * MIB),
+    "npy": Good(npy, 8 * MIB, length=1 << 13),
+    "npz": Good(npz, 8 * MIB, length=1 << 13),
+    "hdf5": Good(hdf5, (64 + 64 + 8) * MIB, length=1 << 13),
+    "mat": Good(mat, 4 * MIB, length=1 << 13),
+    "bag": Good(bag, (64 + 64 + 12) * MIB, length=1 << 13),
+    "mcap": Good(mcap, (64 + 64 + 12) * MIB, length=1 << 13),
+    "db3": Good(db3, (64 + 12) * MIB, length=1 << 13),
 }
 """By registered name, all formats that come with the package."""

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -196,6 +197,22 @@ def test_a_forged_length_asks_for_no_memory(tmp_path):
     for shape in (b"(10**9,), ", b"(-7,),    ", b"(9,),     ", b"(1<<60,), "):
         (tmp_path / "a.npy").write_bytes(re.sub(rb"\(10,\), +", shape.ljust(len(b"(10,), }")), good, count=1))
         assert re.search(r"not as long as its header says|header of an array", error_of(tmp_path / "a.npy")), shape
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_a_forged_length_of_the_header_asks_for_no_memory(tmp_path, name):
+    """NumPy reads as many bytes as version 2 of its format says, of up to 4 GiB, before it compares that with anything."""
+    forged = io.BytesIO(b"\x93NUMPY\x02\x00" + (1 << 30).to_bytes(4, "little") + bytes(3_000))
+    if name == "a.npz":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("events.npy", forged.getvalue())
+    else:
+        (tmp_path / name).write_bytes(forged.getvalue())
+    error_of(tmp_path / name)
+    tracemalloc.start()
+    assert "header of an array is damaged" in error_of(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    tracemalloc.stop()
 
 
 def test_a_cut_array_gives_what_came_before(tmp_path):

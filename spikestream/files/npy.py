@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from spikestream.errors import RecordingError
 
 MAGIC = b"\x93NUMPY"
 MOST_HEADER = 65_536
+HEADERS = {
+    (1, 0): (2, np.lib.format.read_array_header_1_0),
+    (2, 0): (4, np.lib.format.read_array_header_2_0),
+}
+"""By version, how many bytes the length of the header has, and what reads it."""
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -74,7 +80,10 @@ def stored(open: Callable[[], IO[bytes]], length: int) -> Stored:
     with open() as file:
         try:
             version = np.lib.format.read_magic(file)
-            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            width, read = HEADERS[version]
+            if (said := int.from_bytes(file.read(width), "little")) > MOST_HEADER:
+                raise ValueError(f"a header of {said:,} bytes")  # NumPy would ask for that memory before it looks
+            file.seek(-width, os.SEEK_CUR)
             shape, fortran, dtype = read(file, max_header_size=MOST_HEADER)
             begin = file.tell()
         except Exception as error:  # the header is Python, and NumPy knows no end of ways to trip over it

@@ -21,7 +21,7 @@ from pathlib import Path
 from goodfiles import GOOD
 
 from fuzzing.case import Case
-from fuzzing.corpus import CORPUS, LARGEST
+from fuzzing.corpus import CORPUS
 from fuzzing.mutating import INDEX, save
 
 SILENCE_S = 120
@@ -118,7 +118,7 @@ class Fuzzed:
                 return
 
     def _guided(self, seconds: int) -> int:
-        options = [f"-max_total_time={seconds}", f"-max_len={LARGEST}", "-timeout=60", "-print_final_stats=1"]
+        options = [f"-max_total_time={seconds}", f"-max_len={GOOD[self.name].length}", "-timeout=60", "-print_final_stats=1"]
         places = [f"-artifact_prefix={self.folder / 'crash'}/", str(self.folder / "corpus")]
         command = [sys.executable, "-m", "fuzzing.guided", self.name, str(self.folder), *options, *places]
         with (self.folder / "guided.log").open("w") as log:
