@@ -201,7 +201,7 @@ def test_a_forged_length_asks_for_no_memory(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
 def test_a_forged_length_of_the_header_asks_for_no_memory(tmp_path, name):
-    """NumPy reads as many bytes as version 2 of its format says, of up to 4 GiB, before it compares that with anything."""
+    """NumPy reads as many bytes as version 2 of its format says, of up to 4 GiB, before it looks at the number."""
     forged = io.BytesIO(b"\x93NUMPY\x02\x00" + (1 << 30).to_bytes(4, "little") + bytes(3_000))
     if name == "a.npz":
         with zipfile.ZipFile(tmp_path / name, "w") as archive:

@@ -64,8 +64,8 @@ class Fuzzed:
             died = self._mutating(what, skip)
             if died is None:
                 return
+            self.told.cases += died + 1 - skip
             skip = died + 1
-            self.told.cases += 1
 
     def _mutating(self, what: str, skip: int) -> int | None:
         """Return the number of the case that ended the process, None where none did."""
@@ -118,7 +118,12 @@ class Fuzzed:
                 return
 
     def _guided(self, seconds: int) -> int:
-        options = [f"-max_total_time={seconds}", f"-max_len={GOOD[self.name].length}", "-timeout=60", "-print_final_stats=1"]
+        options = [
+            f"-max_total_time={seconds}",
+            f"-max_len={GOOD[self.name].length}",
+            "-timeout=60",
+            "-print_final_stats=1",
+        ]
         places = [f"-artifact_prefix={self.folder / 'crash'}/", str(self.folder / "corpus")]
         command = [sys.executable, "-m", "fuzzing.guided", self.name, str(self.folder), *options, *places]
         with (self.folder / "guided.log").open("w") as log:
