@@ -203,12 +203,16 @@ def hdf5() -> list[bytes]:
 
 
 def _messages() -> dict[str, list[Any]]:
-    from test_ros import arrays, evt3, packets
+    from test_ros import arrays, caer_cmp, evt3, packets
 
     words = evt3(scene(300))
     datas = [words[at : at + 100] for at in range(0, len(words), 100)]
     few = arrays(scene(12))
-    return {"arrays": few, "evt3": packets(datas, "evt3"), "libcaer_cmp": packets(datas, "libcaer_cmp")}
+    return {
+        "arrays": few,
+        "evt3": packets(datas, "evt3"),
+        "libcaer_cmp": packets([caer_cmp(scene(300), 0)], "libcaer_cmp"),
+    }
 
 
 def _ros(suffix: str, *kinds: str, packing: str | None = None) -> list[bytes]:
