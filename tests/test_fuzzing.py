@@ -42,7 +42,7 @@ def test_planted_faults_are_found_and_their_files_kept(tmp_path: Path):
     assert done.returncode == 1, done.stderr
     (row,) = (line.split() for line in done.stdout.splitlines() if line.startswith("bin "))
     found = sorted((tmp_path / "fuzz/bin/found").glob("*.bin"))
-    assert (row[1], int(row[5])) == ("240", len(found))
+    assert (row[1], int(row[6])) == ("240", len(found))
     wanted = {1: "ended with -6", 2: "planted", 3: "planted", 4: "planted"} | dict.fromkeys(
         (5, 6, 7), "bytes were held"
     )

@@ -155,7 +155,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help=f"put what reaches most into {CORPUS.name}/ of the tests")
     args = parser.parse_args()
     found, names = [], args.formats.split(",")
-    print(f"{'format':8} {'mutations':>10} {'events':>12} {'guided':>10} {'corpus':>7} {'found':>6}")
+    print(f"{'format':8} {'mutations':>10} {'events':>12} {'guided':>10} {'corpus':>7} {'apart':>6} {'found':>6}")
     for name in names:
         one = Fuzzed(name, args.folder.absolute())
         one.mutate(str(args.cases))
@@ -165,10 +165,8 @@ def main() -> int:
         if args.keep:
             one.keep()
         told = one.told
-        print(
-            f"{name:8} {told.cases:10,} {told.events:12,} {told.guided:10,} {told.corpus:7,} {len(one.found()):6,}",
-            flush=True,
-        )
+        print(f"{name:8} {told.cases:10,} {told.events:12,} {told.guided:10,}", end=" ")
+        print(f"{told.corpus:7,} {told.apart:6,} {len(one.found()):6,}", flush=True)
         found += one.found()
     for path in found:
         print(f"{path}: {path.with_suffix('.txt').read_text().strip().splitlines()[-1]}")
