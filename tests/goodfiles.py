@@ -199,7 +199,10 @@ def hdf5() -> list[bytes]:
     def ecf(folder: Path) -> Path:
         return hdf5files.prophesee(folder / "a.h5", hdf5files.scene(300), 128, (*naive_ecf.WAYS, None))
 
-    return [_of_files(make) for make in (ecf, columns, rows)]
+    def small_ecf(folder: Path) -> Path:
+        return hdf5files.prophesee(folder / "a.h5", hdf5files.scene(60), 12, (*naive_ecf.WAYS, None), "latest")
+
+    return [_of_files(make) for make in (ecf, columns, rows, small_ecf)]
 
 
 def _messages() -> dict[str, list[Any]]:

@@ -23,9 +23,16 @@ def cd(events: np.ndarray) -> np.ndarray:
     return made
 
 
-def prophesee(path: Path, events: np.ndarray, chunk: int = CHUNK, ways=naive_ecf.WAYS, **attributes: str) -> Path:
+def prophesee(
+    path: Path,
+    events: np.ndarray,
+    chunk: int = CHUNK,
+    ways=naive_ecf.WAYS,
+    libver: str | None = None,
+    **attributes: str,
+) -> Path:
     """Write events as OpenEB does, packed with ECF, chunk by chunk in these ways; None is a chunk left unpacked."""
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=libver) as file:
         space = h5py.h5s.create_simple((len(events),), (h5py.h5s.UNLIMITED,))
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plist.set_chunk((chunk,))

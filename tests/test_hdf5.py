@@ -257,7 +257,7 @@ print(refused)
 
 
 def test_mutated_files_raise_only_recording_errors(tmp_path):
-    assert 300 < survived(goodfiles.hdf5(), tmp_path, 700) < 2_100
+    assert 300 < survived(goodfiles.hdf5(), tmp_path, 600) < 2_400
 
 
 @pytest.mark.realdata
