@@ -155,7 +155,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help=f"put what reaches most into {CORPUS.name}/ of the tests")
     args = parser.parse_args()
     found, names = [], args.formats.split(",")
-    print(f"{'format':8} {'mutations':>10} {'events':>12} {'guided':>10} {'corpus':>7} {'apart':>6} {'found':>6}")
+    print(f"{'format':8} {'compiled':>10} {'events':>12} {'guided':>10} {'corpus':>7} {'apart':>6} {'found':>6}")
     for name in names:
         one = Fuzzed(name, args.folder.absolute())
         one.mutate(str(args.cases))
