@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["spikestream"]):
     from spikestream.files.containers import hdf5
 
 SLACK = 256
-"""MiB for what the search itself remembers."""
+"""MiB for what the search itself remembers; atheris leaks some with what it traces, and then is begun again."""
 
 
 def place(error: Exception) -> str:
