@@ -132,7 +132,7 @@ class Evt21(_Decoder):
 
     def _take_header(self) -> None:
         super()._take_header()
-        self._legacy = self._header.option("endianness") == "legacy"
+        self._legacy = "legacy" in (self._header.option("endianness"), self._header.values.get("endianness"))
 
     def _decode(self, records: Array, limits: tuple[int, int]) -> Iterator[Array]:
         from spikestream.kernels.evt21 import MOST, decode
