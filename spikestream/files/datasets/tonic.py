@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spikestream.batch import EVENT, Array, first_at, is_label
+from spikestream.batch import EVENT, Array, by_fields, first_at, is_label
 from spikestream.errors import ConfigError, RecordingError, nearest
 
 UNLABELLED = ("DAVISDATA", "DSEC", "EBSSA", "MVSEC", "NERDD", "TUMVIE", "ThreeET_Eyetracking", "VPR")
@@ -119,21 +119,17 @@ def events_of(
     Raises `RecordingError`.
     """
     found = _sample(data, index, name)[0]
-    names = getattr(getattr(found, "dtype", None), "names", None) or ()
-    if not isinstance(found, np.ndarray) or found.ndim != 1 or not {"t", "x"} <= set(names):
-        text = f"sample {index:,} holds no events"
-        raise RecordingError(text, file=name, expected="an array with t, x, and perhaps y and p", found=str(names))
-    if len(found) > MOST_EVENTS:
-        raise RecordingError(
-            f"sample {index:,} has {len(found):,} events", file=name, expected=f"up to {MOST_EVENTS:,}"
-        )
-    columns = {key: _whole(found[key], index, name) for key in ("t", "x", "y") if key in names}
-    t = columns["t"]
-    x, y = columns["x"], columns.get("y", np.zeros(len(t), np.int64))
+    try:
+        t, x, y, p = by_fields(found)
+    except RecordingError as error:
+        text = f"sample {index:,}: {error.what}"
+        raise RecordingError(text, file=name, expected=error.expected, found=error.found) from None
+    if len(t) > MOST_EVENTS:
+        raise RecordingError(f"sample {index:,} has {len(t):,} events", file=name, expected=f"up to {MOST_EVENTS:,}")
     if len(t) and not 0 <= t.min() < stop_us:
         t = t - t.min()
     made = np.zeros(len(t), EVENT)
-    made["t"], made["p"] = t, found["p"] if "p" in names else True
+    made["t"], made["p"] = t, p
     made["x"], made["y"] = x & 0xFFFF, y & 0xFFFF
     inside = (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
     made = made[inside]
@@ -144,16 +140,6 @@ def events_of(
         if count:
             problems[reason] = problems.get(reason, 0) + count
     return kept
-
-
-def _whole(column: Array, index: int, name: str) -> Array:
-    """Return a column as int64, whatever numbers it holds; raises `RecordingError` for what no int64 can hold."""
-    if column.dtype.kind in "ui" and column.dtype != np.uint64:
-        return column.astype(np.int64)
-    if column.dtype.kind not in "fub" or not np.all(np.abs(column.astype(np.float64)) < 2.0**62):
-        text = f"sample {index:,} has times or places that are no numbers"
-        raise RecordingError(text, file=name, found=str(column.dtype))
-    return np.floor(column).astype(np.int64)
 
 
 def _class_of(name: str) -> Any:
@@ -251,9 +237,9 @@ def _label(target: Any, classes: Any) -> Any:
     if isinstance(target, bytes):
         target = target.decode("utf-8", "replace")
     if isinstance(target, int | np.integer) and not isinstance(target, bool):
-        if classes is None or not 0 <= target < len(classes):
-            return str(int(target))
-        return _label(classes[target], None) if not isinstance(classes, Mapping) else str(int(target))
+        if isinstance(classes, Mapping):
+            return next((_label(name, None) for name, number in classes.items() if number == target), str(int(target)))
+        return str(int(target)) if classes is None or not 0 <= target < len(classes) else _label(classes[target], None)
     return str(target) if isinstance(target, str) else None
 
 
