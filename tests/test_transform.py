@@ -151,10 +151,36 @@ def test_fields_and_types_stay_what_they_were(kind):
 
 
 def test_unsorted_events_and_those_of_no_pixel():
-    events = np.array([(1, 1, 50, 1), (-1, 2, 60, 0), (70_000, 2, 61, 0), (3, 40, 62, 1), (2, 2, 7, 0)], PLAIN)
-    got = filtered({"kind": "polarity", "keep": "both"})(events)
-    assert got.tolist() == [(2, 2, 7, 0), (1, 1, 50, 1)]
-    assert events["t"].tolist() == [50, 60, 61, 62, 7]
+    rows = [
+        (1, 1, 50, 1),
+        (-1, 2, 60, 0),
+        (70_000, 2, 61, 0),
+        (3, 65_536, 62, 1),
+        (3, -1, 62, 1),
+        (65_535, 65_535, 7, 0),
+    ]
+    events = np.array(rows, PLAIN)
+    everything = ss.Transform(ss.Filters([], size=(65_536, 65_536)))
+    assert everything(events).tolist() == [rows[5], rows[0]]
+    assert events.tolist() == rows
+    assert filtered()(events).tolist() == [rows[0]]
+
+
+class Seen(ss.Filters):
+    """Remembers which time it was given."""
+
+    def __call__(self, batch):
+        self.times = batch.start, batch.stop
+        return super().__call__(batch)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "times"), [(0, 0, (0, 1_000)), (-1, 999, (-1_000, 1_000)), (7_999, 8_000, (7_000, 9_000))]
+)
+def test_time_runs_in_whole_milliseconds_so_that_ticks_end(first, last, times):
+    seen = Seen([], size=SIZE)
+    ss.Transform(seen)(np.array([(1, 1, first, 1), (1, 1, last, 1)], PLAIN))
+    assert seen.times == times
 
 
 PLAIN = np.dtype([("x", "<i8"), ("y", "<i8"), ("t", "<i8"), ("p", "<i8")])
