@@ -35,8 +35,6 @@ DATA = Path(os.environ.get("SPIKESTREAM_DATA", HERE.parent.parent / "shared" / "
 SHOWN_US = 100_000
 NEW, EXAMPLES = "9", 20
 SHOTS, REST = 20, 1_500
-QUICKLY = ("classifier.replays=32", "classifier.rate=1e-3")
-"""What a model is played with that is to be taught, as docs/teaching.md tells."""
 TARGETS = {
     "socket_new_recall_percent": 80.0,
     "socket_seconds_margin": 0.0,
@@ -94,7 +92,7 @@ def measured(folder: Path, model: str, speed: float, seed: int) -> dict[str, flo
     with tempfile.TemporaryDirectory() as scratch:
         recording, url = Path(scratch) / "digits.aedat4", f"unix://{scratch}/s"
         rows = stream(folder, seed, recording)
-        sets = ("readout.windows=grid", f"readout.window_us={SHOWN_US}", "learn.enabled=true", *QUICKLY)
+        sets = ("readout.windows=grid", f"readout.window_us={SHOWN_US}", "learn.enabled=true")
         command = [str(COMMAND), "replay", str(recording), "--model", model, "--publish", url, "--speed", str(speed)]
         command += ["--wait-subscribers", "1", "--quiet", "--json", *(f"--set={one}" for one in sets)]
         taught: list[int] = []

@@ -64,7 +64,7 @@ def twin_of(stage):
     """Return the naive twin of a classifier that has heard nothing."""
     params = stage._engine.params
     net = net_of(params, design(params, stage.tick_us), stage.state())
-    own = {name: stage.settings[f"classifier.{name}"] for name in ("evidence_min", "confidence_min", "replays")}
+    own = {name: stage.settings[f"classifier.{name}"] for name in ("evidence_min", "confidence_min", "replays", "few")}
     return naive.Classifier(
         AXONS,
         stage.window_us if stage.windows == "grid" else None,

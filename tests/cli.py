@@ -133,5 +133,18 @@ def _be(
         os._exit(code)
 
 
+def on_terminal(*args: object) -> str:
+    """Return what a command line shows where stderr is a terminal, in a process of its own."""
+    main, terminal = os.openpty()
+    try:
+        done = subprocess.run(command(*args), stdout=subprocess.PIPE, stderr=terminal, timeout=PATIENCE_S)
+        shown = os.read(main, 4_096).decode()
+    finally:
+        os.close(main)
+        os.close(terminal)
+    assert done.returncode == 0
+    return shown
+
+
 def replay_json(*args: object) -> dict[str, Any]:
     return json.loads(spikestream("replay", *args, "--json").stdout)

@@ -229,6 +229,7 @@ class Classifier(naive.Readout):
     confidence_min: float = 0.0
     room: int = 0
     replays: int = 0
+    few: int = 500
     recent: int = 0
     most_spikes: int = 10_000
     seed: int = 0
@@ -309,6 +310,10 @@ class Classifier(naive.Readout):
             self.decisions.append(Decision(window.start, window.stop, None, 0.0, (), float(self.count)))
             return
         shares = [self.sums[k] / self.weight for k in range(self.net.live)]
+        taught = [min(self.few or 1, n) for n in self.taught]
+        if len(set(taught)) > 1:
+            raised = [share * (max(taught) / n) ** 0.5 for share, n in zip(shares, taught, strict=True)]
+            shares = [one / sum(raised) for one in raised]
         best = max(range(len(shares)), key=shares.__getitem__)
         known = self.count >= self.evidence_min and shares[best] >= self.confidence_min
         named = tuple(zip(self.names, shares, strict=True))

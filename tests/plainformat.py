@@ -87,14 +87,19 @@ liar = plainformat:LIAR
 """
 
 
+def install(site: Path, distribution: str, entries: str) -> None:
+    """Install a distribution of these entry points into a folder of the search path."""
+    info = site / f"{distribution}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entries)
+
+
 @pytest.fixture
 def plain(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Install the format as a plugin for one test; return the folder it is installed in."""
     folder = tmp_path_factory.mktemp("site")
-    info = folder / "plainformat-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plainformat\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(ENTRIES)
+    install(folder, "plainformat", ENTRIES)
     monkeypatch.syspath_prepend(folder)
     return folder
 

@@ -15,6 +15,7 @@ from test_readout import run_twin
 from spikestream.batch import Label, Setting, Window, check, cut, no_events
 from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.stages.classify import Classifier
+from spikestream.stages.classify.few import weighed
 
 FEW = settings(max_examples=30, deadline=None)
 OPTIONS = st.fixed_dictionaries(
@@ -22,6 +23,7 @@ OPTIONS = st.fixed_dictionaries(
         "tick_us": st.sampled_from([1, 3]),
         "reset": st.booleans(),
         "replays": st.sampled_from([0, 2]),
+        "few": st.sampled_from([0, 2, 500]),
         "store": st.sampled_from([0, 1, 3]),
         "recent": st.sampled_from([0, 1, 2]),
         "most_spikes": st.sampled_from([2, 10_000]),
@@ -229,6 +231,17 @@ def test_little_evidence_is_unknown(evidence, share, label):
     stage = classifier(evidence_min=evidence, confidence_min=share)
     rows = decided(run_stage(stage, SEEN, [], [(10, TAUGHT[0])]))
     assert (rows[2].label, rows[2].evidence, rows[2].confidence) == (label, 3.0, 1.0)
+
+
+def test_a_class_taught_less_than_others_counts_for_more():
+    for few, factors in ((500, (1, 2, 4)), (8, (1, 2**0.5, 8**0.5)), (1, (1, 1, 1)), (0, (1, 1, 1))):
+        raised = np.array([0.7, 0.2, 0.1]) * factors
+        assert weighed(np.array([0.7, 0.2, 0.1]), [16, 4, 1], few).tolist() == pytest.approx(raised / raised.sum())
+    told = [(10, TAUGHT[0]), (20, Label(20, 10, 20, "a")), (20, Label(20, 0, 10, "b"))]
+    few, none = (classifier(few=few) for few in (500, 0))
+    seen, shares = (dict(decided(run_stage(one, SEEN, [], told))[3].scores) for one in (few, none))
+    assert seen["b"] / seen["a"] == pytest.approx(2**0.5 * shares["b"] / shares["a"])
+    assert sum(seen.values()) == pytest.approx(1)
 
 
 def test_of_names_given_no_others_are_learned():

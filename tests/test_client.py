@@ -18,6 +18,7 @@ from hubtools import tiny
 from wirebytes import PAGE, golden, maps, put
 from wirecases import HELLO
 
+from spikestream.cli import main
 from spikestream.client import Client, blocking, subscribe, subscription
 from spikestream.errors import ClientError, ConfigError
 from spikestream.outputs.tcp import Tcp
@@ -564,3 +565,15 @@ def test_rates_and_rows_are_counted_as_asked_for(program):
         assert [message.lost for message in messages] == [False, True]
     count = messages.counts[TOPIC]
     assert (count.messages, count.missing, count.left_out, count.left_out_rows) == (1, 0, 99, 99)
+
+
+@pytest.mark.parametrize(
+    ("since", "told"),
+    [("all", "not all of that is kept"), ("0ld:7", "the epoch is 7f3a now"), ("7f3a:7", "not all of that is kept")],
+)
+def test_subscribe_tells_that_what_it_asked_for_is_not_there(since, told, capsys):
+    for recovered in (False, True):
+        answer = put({"op": "sub", "id": 1, "recovered": recovered, "first": {}})
+        with answering(GREETED.replace(golden()["sub-answer"], answer) + BYE, once=True) as url:
+            assert main(["subscribe", url, "--since", since]) == 0
+        assert (told in capsys.readouterr().err) is not recovered

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 import numpy as np
 import pytest
-from cli import LOOKS, PATIENCE_S, command, spikestream
+from cli import LOOKS, on_terminal, spikestream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inprocess import called
@@ -186,13 +185,5 @@ def test_what_makes_no_sense_says_so_and_writes_nothing(args, words, tmp_path):
 
 def test_a_terminal_sees_how_much_was_read(tmp_path):
     assert "[" not in spikestream("convert", LOOKS, tmp_path / "x.aedat4").stderr
-    main, terminal = os.openpty()
-    try:
-        args = command("convert", LOOKS, tmp_path / "y.aedat4", "--verify")
-        done = subprocess.run(args, stdout=subprocess.PIPE, stderr=terminal, timeout=PATIENCE_S)
-        shown = os.read(main, 4_096).decode()
-    finally:
-        os.close(main)
-        os.close(terminal)
-    assert done.returncode == 0
+    shown = on_terminal("convert", LOOKS, tmp_path / "y.aedat4", "--verify")
     assert f"of {LOOKS.stat().st_size / 1e6:.1f} MB" in shown

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from cli import PATIENCE_S, spikestream
+from plainformat import install
 from soundserver import sound_server
 
 __all__ = ["sound_server"]
@@ -46,11 +47,8 @@ NAMES = ("camera", "locked", "broken", "empty", "plain")
 def site(tmp_path_factory, monkeypatch):
     """Install these sensors, and one that does not load, for one test."""
     folder = tmp_path_factory.mktemp("site")
-    info = folder / "cameras-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cameras\nVersion: 1.0\n")
     points = "".join(f"{name} = cameras_of_tests:{name.title()}\n" for name in NAMES)
-    (info / "entry_points.txt").write_text(f"[spikestream.sensors]\n{points}gone = nowhere.at.all:Gone\n")
+    install(folder, "cameras", f"[spikestream.sensors]\n{points}gone = nowhere.at.all:Gone\n")
     (folder / "cameras_of_tests.py").write_text(SENSORS)
     monkeypatch.syspath_prepend(folder)
     yield folder

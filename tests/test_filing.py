@@ -15,6 +15,7 @@ import pytest
 import soundfile
 from cli import LOOKS, PATIENCE_S, command, spikestream
 from inprocess import called
+from plainformat import install
 from running import run
 from soundserver import sound_server
 
@@ -63,10 +64,7 @@ class Ticker:
 def ticker(tmp_path_factory, monkeypatch):
     """Install a sensor as a plugin for one test, in this process and in those it starts."""
     site = tmp_path_factory.mktemp("site")
-    info = site / "ticker-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ticker\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[spikestream.sensors]\nticker = ticker:Ticker\n")
+    install(site, "ticker", "[spikestream.sensors]\nticker = ticker:Ticker\n")
     (site / "ticker.py").write_text(SENSOR)
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from cli import spikestream
 from inprocess import called
-from plainformat import ENTRIES, plain
+from plainformat import ENTRIES, install, plain
 
 import spikestream as ss
 from spikestream.batch import EVENT, Events
@@ -28,13 +27,6 @@ OTHER = 7
 
 def listed(*names: str, code: int = 0) -> dict[str, dict]:
     return {row["name"]: row for row in json.loads(called("formats", "--json", *names, code=code).stdout)}
-
-
-def register(site: Path, distribution: str, entries: str) -> None:
-    info = site / f"{distribution}-2.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 2.0\n")
-    (info / "entry_points.txt").write_text(f"[spikestream.formats]\n{entries}")
 
 
 def test_every_registered_format_is_listed_once():
@@ -68,12 +60,16 @@ def test_what_is_not_written_says_so(tmp_path):
 
 def test_what_cannot_be_used_is_listed_with_the_reason(plain):
     (plain / "moreformats.py").write_text(MODULE)
-    register(plain, "more", "gone = nowhere.at.all:FORMAT\nparts = moreformats:PARTS\nnone = moreformats:NONE\n")
-    register(plain, "odd", "other = moreformats:OTHER\nplain = moreformats:PARTS\n")
+    install(
+        plain,
+        "more",
+        "[spikestream.formats]\ngone = nowhere.at.all:FORMAT\nparts = moreformats:PARTS\nnone = moreformats:NONE\n",
+    )
+    install(plain, "odd", "[spikestream.formats]\nother = moreformats:OTHER\nplain = moreformats:PARTS\n")
     rows = listed()
     assert "does not load: No module named 'nowhere'" in rows["gone"]["unavailable"]
     assert "0 ways to be read" in rows["none"]["unavailable"]
-    assert rows["other"]["unavailable"] == "'other' of odd 2.0 registers a int, which is no Format"
+    assert rows["other"]["unavailable"] == "'other' of odd 1.0 registers a int, which is no Format"
     assert "registered 2 times: by odd, plainformat" in rows["plain"]["unavailable"]
     assert rows["plain"]["remedy"] == "pip uninstall plainformat"
     assert (rows["parts"]["unavailable"], rows["parts"]["remedy"]) == (

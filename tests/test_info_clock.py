@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli import LOOKS, PATIENCE_S, command
+from cli import LOOKS, PATIENCE_S, on_terminal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inprocess import called
@@ -127,6 +127,18 @@ def test_no_real_recording_has_another_clock(data: Path):
     assert not [name for name, problems in found.items() if "time_unit" in problems]
 
 
+@pytest.mark.parametrize("name", ["a.dat", "a.aedat"])
+@pytest.mark.parametrize("wraps", [0, 1, 3])
+def test_wraps_of_32_bits_are_undone_and_counted(name, wraps, tmp_path):
+    data = at([5, *((k << 30) - 7 for k in range(1, 4 * wraps + 1)), (wraps << 32) + 1_000])
+    data["x"] = 0
+    ss.write(tmp_path / name, Events(0, 1 << 40, data, (128, 128)))
+    got = info(tmp_path / name)
+    assert (got.last_t, got.problems.get("backward")) == (int(data["t"][-1]), None)
+    (said,) = [note for note in got.notes if "wrapped" in note] or [""]
+    assert said.partition(":")[0] == ("", "the stamps wrapped 1 time", "", "the stamps wrapped 3 times")[wraps]
+
+
 # Pictures.
 
 
@@ -161,14 +173,7 @@ def test_times_beyond_64_bits_times_parts_are_drawn(plain, tmp_path):
 
 
 def test_a_terminal_sees_how_much_was_read():
-    main, terminal = os.openpty()
-    try:
-        done = subprocess.run(command("info", LOOKS), stdout=subprocess.PIPE, stderr=terminal, timeout=PATIENCE_S)
-        shown = os.read(main, 4_096).decode()
-    finally:
-        os.close(main)
-        os.close(terminal)
-    assert done.returncode == 0
+    shown = on_terminal("info", LOOKS)
     assert f"of {LOOKS.stat().st_size / 1e6:.1f} MB" in shown
     assert shown.endswith("\x1b[K")  # and is gone again
 

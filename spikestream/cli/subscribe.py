@@ -13,7 +13,7 @@ from spikestream.errors import ConfigError
 from spikestream.units import duration_us, size_bytes
 
 if TYPE_CHECKING:
-    from spikestream.wire import Message
+    from spikestream.wire import Hello, Message
 
 QUIET = ("events", "spikes", "decisions")
 """Kinds of which people do not want to read the empty messages."""
@@ -64,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         with _connect(Client, options, topics, terms) as reader:
             signal.setitimer(signal.ITIMER_REAL, seconds)  # 0 means never
+            if reader.recovered is False:
+                console.log(_not_kept(options.since, reader.hello))
             for message in reader:
                 if options.jsonl:
                     console.json(as_json(message))
@@ -117,6 +119,14 @@ def _since(text: str | None) -> Any:
         allowed = "all, now, a time such as 10s, EPOCH:NUMBER"
         raise ConfigError(f"--since {text} is no beginning", key="--since", value=text, allowed=allowed) from error
     return {"t_ns": max(0, time.time_ns() - 1_000 * ago_us)}
+
+
+def _not_kept(since: str | None, hello: Hello | None) -> str:
+    """Return what to tell where not all is there that was asked for; `since` says from where on."""
+    epoch = since.rpartition(":")[0] if since else ""
+    if hello is not None and epoch and epoch != hello.epoch:
+        return f"--since {since}: numbers are counted anew since then, the epoch is {hello.epoch} now"
+    return f"--since {since}: not all of that is kept, or was ever published; what is missing is told as a gap"
 
 
 def _seconds(name: str, text: str) -> float:

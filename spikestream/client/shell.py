@@ -60,6 +60,8 @@ class Shell:
         """What came of what was asked and not yet told to who asked; None for nothing so far."""
         self._handed = ""
         self._unacknowledged = 0
+        self.recovered: bool | None = None
+        """Whether nothing is missing before where it begins, of a subscription that asked for a beginning."""
         self._begin(None)
 
     @property
@@ -114,7 +116,7 @@ class Shell:
 
     def _begun(self, event: Subscribed) -> None:
         """Take note of where the subscription begins; where numbers begin anew, what was lost before nobody knows."""
-        self._subscribed = True
+        self._subscribed, self.recovered = True, event.recovered
         since, hello = self._terms.since, self._session.hello
         if isinstance(since, str) or (since is not None and "t_ns" in since):
             self._due = dict(event.first) if since != "all" else {}

@@ -165,6 +165,7 @@ class ClassifierConfig:
     store: int = 1_000
     recent: int = 0
     replays: int = 1
+    few: int = 500
     most_spikes: int = 10_000
     recurrent: float = 0.0
     adaptive: float = 0.0

@@ -138,4 +138,6 @@ FORMAT = Format(
     options=OPTIONS | {"group": "the group or dataset to read, where events lie in several"},
     container=Container,
     packer=Packer,
+    needs=("h5py",),
+    install="pip install 'spikestream[hdf5]'",
 )

@@ -11,7 +11,7 @@ from spikestream.errors import ConfigError, RecordingError
 from spikestream.formats.aedat2.cameras import CAMERAS, CHOICE, OTHERWISE, camera, of_chip
 from spikestream.formats.aedat2.header import V1, V2, Header
 from spikestream.formats.base import Empty, fresh
-from spikestream.formats.base.records import Records
+from spikestream.formats.base.records import Records, wrapped
 
 GUESS = 256
 
@@ -138,6 +138,7 @@ class Decoder:
             guess = f" (guess from the addresses: {self._fitting() or 'none'})"
             what = "the header names no camera (AEChip), and where x and y are differs from camera to camera"
             raise RecordingError(what, found=found, remedy=CHOICE + guess)
+        self.notes += wrapped(int(self._state[0]))
         self._records.finish(self._fed)
 
 

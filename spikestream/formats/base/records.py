@@ -53,6 +53,16 @@ class Records:
             )
 
 
+def wrapped(wraps_us: int) -> list[str]:
+    """Return a note of how often the 32 bits of the stamps have wrapped, which made so many µs; none for never."""
+    times = wraps_us // WRAP
+    return (
+        [f"the stamps wrapped {times:,} time{'s' if times > 1 else ''}: 32 bits of µs last 71.6 minutes"]
+        if times
+        else []
+    )
+
+
 class Stamps:
     """Stamps as 32 bits count them, as far as the usual rule gives them back: a step back of more than 2^31 is a wrap.
 

@@ -10,7 +10,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, fresh
 from spikestream.formats.base.extent import Extent
-from spikestream.formats.base.records import Records, Stamps
+from spikestream.formats.base.records import Records, Stamps, wrapped
 from spikestream.formats.prophesee.header import Header
 
 RECORD = np.dtype([("stamp", "<u4"), ("word", "<u4")])
@@ -38,6 +38,7 @@ class Decoder:
         self.empty: Empty = fresh
         self.tidy = False
         self.warnings: list[str] = []
+        self.notes: list[str] = []
         self._header = Header()
         self._kind = b""
         self._asked = size
@@ -115,6 +116,7 @@ class Decoder:
         if len(self._kind) < 2:
             what = "the recording ends before its first record" if self._fed else "the recording is empty"
             raise RecordingError(what, offset=self._fed, expected="a header, the kind and size of records")
+        self.notes = wrapped(int(self._state[0]))
         self._records.finish(self._fed)
 
 

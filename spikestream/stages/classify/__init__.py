@@ -19,8 +19,17 @@ from spikestream.errors import ConfigError, ModelError, SpikestreamError
 from spikestream.stages.base import State
 from spikestream.stages.classify.circuit import circuit_of, readout_learned, readout_of
 from spikestream.stages.classify.engine import LEARNED, Engine, room_of
+from spikestream.stages.classify.few import weighed
 from spikestream.stages.classify.open import Notes
-from spikestream.stages.classify.options import MOST_CLASSES, MOST_REPLAYS, NEW, RATES, check_setting, check_wholes
+from spikestream.stages.classify.options import (
+    MOST_CLASSES,
+    MOST_REPLAYS,
+    NEW,
+    RATES,
+    check_setting,
+    check_wholes,
+    typed,
+)
 from spikestream.stages.classify.samples import Sample
 from spikestream.stages.classify.saved import restore, state
 from spikestream.stages.classify.store import Store
@@ -43,7 +52,8 @@ class Classifier(Windowed):
     windows may still be labelled. With ``reset`` each window finds the network at rest. ``anytime_us`` > 0 asks for a
     decision so often inside a window. Below ``evidence_min`` spikes in or ``confidence_min`` a decision has no label.
     ``store`` labelled samples are kept, and ``replays`` of them learned with each new one, every second of them one of
-    the ``recent`` latest of its class, 0 for none. ``options`` are those of `spikestream.kernels.eprop.Params`. Raises
+    the ``recent`` latest of its class, 0 for none. Which classes are taught less than others, and less than ``few``
+    times, counts in decisions (`weighed`). ``options`` are those of `spikestream.kernels.eprop.Params`. Raises
     `ConfigError`.
     """
 
@@ -78,6 +88,7 @@ class Classifier(Windowed):
         store: int = 1_000,
         recent: int = 0,
         replays: int = 1,
+        few: int = 500,
         most_spikes: int = 10_000,
         seed: int = 0,
         learning: bool = True,
@@ -86,7 +97,7 @@ class Classifier(Windowed):
         super().__init__(windows, window_us)
         room, names = room_of(classes)
         check_wholes(axons=axons, tick_us=tick_us, window_us=window_us, kept=kept, anytime_us=anytime_us)
-        check_wholes(store=store, recent=recent, replays=replays, most_spikes=most_spikes)
+        check_wholes(store=store, recent=recent, replays=replays, few=few, most_spikes=most_spikes)
         if rule not in RULES:
             raise ConfigError(f"unknown rule '{rule}'", key="rule", value=rule, allowed=", ".join(RULES))
         self.axons, self.tick_us, self.kept, self.reset = int(axons), int(tick_us), int(kept), bool(reset)
@@ -96,9 +107,9 @@ class Classifier(Windowed):
         self.spikes = 0  # of hidden neurons
         self._engine = Engine(self.axons, room, {**options, "hidden": hidden, "seed": seed}, self.tick_us)
         self._store = Store(int(store), int(seed), self.axons, int(recent))
-        given = {"evidence_min": evidence_min, "confidence_min": confidence_min, "replays": replays}
-        self.check(*(Setting(0, f"classifier.{key}", value) for key, value in given.items()))
-        self._options = {key: int(value) if key == "replays" else float(value) for key, value in given.items()}
+        given = {"evidence_min": evidence_min, "confidence_min": confidence_min, "replays": replays, "few": few}
+        self.check(*(Setting(0, f"classifier.{key}", one) for key, one in given.items()))
+        self._options = {key: typed(key, one) for key, one in given.items()}
         self._labels: list[str] = []
         self._seen: list[int] = []  # samples learned of each
         self._notes = Notes(self.axons, (self._engine.most_ticks, self.most_spikes))
@@ -195,7 +206,7 @@ class Classifier(Windowed):
         elif name in RATES:
             self._engine.set(**{name: float(setting.value)})
         else:
-            self._options[name] = int(setting.value) if name == "replays" else float(setting.value)
+            self._options[name] = typed(name, setting.value)
 
     def _hear(self, batch: Spikes, start: int, stop: int, window: Window | None) -> list[Decision]:
         if window is None:
@@ -298,7 +309,7 @@ class Classifier(Windowed):
 
     def _decide(self, start: int, stop: int) -> Decision:
         heard = float(self._notes.heard)
-        shares = self._engine.shares(self._notes.age)
+        shares = weighed(self._engine.shares(self._notes.age), self._seen, int(self._options["few"]))
         if not len(shares):
             return Decision(start, stop, None, 0.0, (), heard)
         best = int(shares.argmax())

@@ -25,7 +25,7 @@ FEEDBACK = ("symmetric", "random")
 RESETS = ("subtract", "value")
 RATES = ("rate", "rate_end", "rate_out")
 """Options of the kernel that may change while it runs."""
-CHANGES = (*RATES, "evidence_min", "confidence_min", "replays")
+CHANGES = (*RATES, "evidence_min", "confidence_min", "replays", "few")
 """All that may."""
 SHARES = ("rate", "rate_end", "confidence_min")
 WHOLES = {
@@ -38,6 +38,7 @@ WHOLES = {
     "store": (0, 1_000_000),
     "recent": (0, 1_000_000),
     "replays": (0, 1_000),
+    "few": (0, 1_000_000),
     "most_spikes": (1, 2**31),
 }
 """Whole numbers among the options, and their ranges."""
@@ -56,6 +57,11 @@ def check_setting(setting: Setting) -> None:
     if not 0 <= number <= most or (name in WHOLES and not number.is_integer()):
         text, allowed = f"{setting.key} = {setting.value} is out of range", f"0 to {most:,}"
         raise ConfigError(text, key=setting.key, value=setting.value, allowed=allowed)
+
+
+def typed(name: str, given: Any) -> float:
+    """Return what is given for an option that may change, whole where it has to be."""
+    return int(given) if name in WHOLES else float(given)
 
 
 def check_wholes(**options: Any) -> None:
