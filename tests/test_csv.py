@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from random import Random
 
@@ -468,6 +470,17 @@ def test_the_command_line_tells_what_was_taken_for_granted_and_takes_what_is_sai
     for wrong in ("order", "=txyp"):
         assert "is no option" in spikestream("info", path, "--option", wrong, code=2).stderr
     assert "has no option 'ordr'" in spikestream("info", path, "--option", "ordr=txyp", code=2).stderr
+
+
+def test_what_the_columns_are_is_told_without_numba():
+    code = (
+        "import sys; from spikestream.formats.csv import Decoder; d = Decoder(); "
+        "d.feed(memoryview(b't,x@64,y@48,on\\n' + b'1,2,3,1\\n' * 128)); "
+        "print(d.size, *d.notes, 'numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("(64, 48) columns t x y p,")
+    assert done.stdout.endswith(" False\n")
 
 
 # Damage
