@@ -237,6 +237,7 @@ def a_record(folder: Path) -> Callable[[], Any]:
 SENSORS: dict[str, Callable[[Path], Callable[[], Any]]] = {
     **{f"file-{name}": partial(a_recording, name) for name in sorted(built_in("formats"))},
     "record": a_record,
+    "synth": lambda folder: lambda: registry.load("sensors", "synth")("bars", take=2),
 }
 
 
