@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from spikestream.registry import load
 CHUNK = 1 << 19
 HEAD = 4096
 """What the formats may look at to know their own."""
+LEAPING = ("clamp", "drop")
+"""Time policies by which what comes before a moment, if it is in order, does not matter from then on."""
 
 
 class Reader:
@@ -69,6 +72,7 @@ class Reader:
             self.close()
             raise
         self._arrays: Iterator[Array] = self._decoded()
+        self._leaping = 0  # to this byte, once what has been decoded is handed out
 
     def _check(self, keywords: dict[str, Any]) -> None:
         paths = 0 if self._format.container is None else 1
@@ -137,6 +141,28 @@ class Reader:
         if first is not None:
             self._arrays = chain([first], self._arrays)
 
+    def leap(self, from_us: int) -> None:
+        """Leave out what by the file's own index lies before the first event and ``from_us`` µs more, if it has one.
+
+        The first events still come, and from the place on all as they would have; nothing between is decoded, counted,
+        or looked at for what is wrong.
+        """
+        first = next(self._arrays, None)
+        if first is None:
+            return
+        self._arrays = chain([first], self._arrays)
+        place = self._place(int(first["t"][0]) + from_us)
+        if place is not None and place > self.consumed + self._filled:
+            self._leaping = place
+
+    def _place(self, t: int) -> int | None:
+        asked = getattr(self._codec, "place", None)
+        if asked is None or self.path == "-" or self._file.closed or self.problems or self.time not in LEAPING:
+            return None
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            byte: int | None = asked(data, t)
+        return byte
+
     def header(self) -> None:
         """Let the decoder read the header and nothing else: a codec decodes events only when its feed is iterated.
 
@@ -197,11 +223,22 @@ class Reader:
                 self.consumed = self.container.consumed
             self.consumed = self.container.consumed
         while self._codec is not None and self._filled:
-            yield from self._codec.feed(self._chunk[: self._filled])
+            for events in self._codec.feed(self._chunk[: self._filled]):
+                yield events
+                if self._leaping:
+                    break
             self.consumed += self._filled
+            if self._leaping:
+                self._land(self._codec)
             self._filled = self._read()
         if self._codec is not None:
             yield from ended(self._codec)
+
+    def _land(self, codec: Any) -> None:
+        codec.leap(self._leaping)
+        self._file.seek(self._leaping)
+        self.consumed, self._leaping = self._leaping, 0
+        self._order = Order(self.time, self.problems)  # how far the leap is says nothing of the recording
 
     def _read(self, at_least: int = 1) -> int:
         """Fill the chunk's start and return by how many bytes; less than ``at_least`` only at the end of the file."""
