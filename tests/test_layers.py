@@ -52,6 +52,7 @@ ROOMS = {
 }
 NO_SIBLINGS = ("sensors", "outputs", "cli", "formats", "stages")
 SIBLINGS_ALLOWED: dict[tuple[str, str], str] = {  # (module, sibling): the reason
+    ("formats.datagrams", "formats.es"): "one of its layouts holds an Event Stream",
     ("stages.carfac", "stages.sound"): "what all ears share",
     ("stages.hear", "stages.sound"): "what all ears share",
     ("stages.contrast", "stages.sound"): "what all ears share",

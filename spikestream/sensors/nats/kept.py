@@ -85,10 +85,9 @@ class Kept:
         """Return whether the stream is ours at the moment."""
         return self._lease is not None and self._lease.held
 
-    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int]]:
-        """Return the hop before it: its name, the rows that came, those it had had before, and those it dropped."""
-        order = self._order
-        return "broker to sensor", order.received, {"repeated": order.repeated}, {"out of place": order.misplaced}
+    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int], int]:
+        """Return the hop before it, in events: see `Counting`."""
+        return "broker to sensor", *self._order.intake()
 
     def stats(self) -> dict[str, Any]:
         """Return its figures as they are published; ``acknowledged`` and ``at`` are numbers of stored messages."""

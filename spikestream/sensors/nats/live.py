@@ -30,10 +30,9 @@ class Live:
         """Return how many events were handed out."""
         return self._order.sent
 
-    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int]]:
-        """Return the hop before it: its name, the rows that came, those it had had before, and those it dropped."""
-        order = self._order
-        return "broker to sensor", order.received, {"repeated": order.repeated}, {"out of place": order.misplaced}
+    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int], int]:
+        """Return the hop before it, in events: see `Counting`."""
+        return "broker to sensor", *self._order.intake()
 
     def stats(self) -> dict[str, Any]:
         """Return its figures as they are published."""
