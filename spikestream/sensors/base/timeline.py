@@ -123,6 +123,11 @@ class Timeline:
         if self.waiting > MOST:
             yield from self._up_to(self._top + 1)
 
+    def finish(self) -> Iterator[Events]:
+        """Yield all that waits: nothing more will come."""
+        if self._shift is not None:
+            yield from self._up_to(self._top + 1)
+
     def _elsewhere(self, newest: int, clock_us: int) -> bool:
         """Return whether a stamp is of a clock that has stood still, began anew, or never was this one."""
         ahead = newest - max(self._top, self._passed(clock_us))
