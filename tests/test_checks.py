@@ -212,6 +212,6 @@ def test_every_built_in_is_checked():
     # inherited a service manager, NATS a broker, and TLS a certificate: their own tests hold these to the laws.
     own = {"hear", "carfac", "contrast", "chip", "simulator"}
     assert built_in("stages") == {name.partition("-")[0] for name in STAGES} | own
-    elsewhere = {"wav", "microphone", "mnist", "saccades", "nmnist", "spoken", "tonic", "nats", "udp", "dv"}
+    elsewhere = {"wav", "microphone", "mnist", "saccades", "nmnist", "spoken", "tonic", "nats", "udp", "dv", "stdin"}
     assert built_in("sensors") == {name.partition("-")[0] for name in SENSORS} | elsewhere
     assert built_in("outputs") == set(OUTPUTS) | {"inherited", "nats", "tcps", "wss"}
