@@ -213,5 +213,6 @@ def test_every_built_in_is_checked():
     own = {"hear", "carfac", "contrast", "chip", "simulator"}
     assert built_in("stages") == {name.partition("-")[0] for name in STAGES} | own
     elsewhere = {"wav", "microphone", "mnist", "saccades", "nmnist", "spoken", "tonic", "nats", "udp", "dv", "stdin"}
+    elsewhere |= {"tcp", "tcps", "unix", "ws", "wss"}
     assert built_in("sensors") == {name.partition("-")[0] for name in SENSORS} | elsewhere
     assert built_in("outputs") == set(OUTPUTS) | {"inherited", "nats", "tcps", "wss"}

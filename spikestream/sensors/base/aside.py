@@ -1,20 +1,39 @@
-"""What an iterator gives that may block, such as a pipe nobody writes to: it runs aside, in a thread of its own."""
+"""What runs aside, in a thread of its own: what may block, and what needs another event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 AHEAD = 8
 """So many items are made before they are asked for."""
 
 
+def answered(work: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine returns, run on a loop of its own: this may be called on another, which waits."""
+    made: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            made.append(asyncio.run(work))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="asking")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return made[0]
+
+
 async def aside(items: Iterator[T]) -> AsyncIterator[T]:
-    """Yield the items, and raise what getting them raises.
+    """Yield the items of an iterator that may block, such as a pipe, and raise what getting them raises.
 
     Where this is closed, the thread ends with the item that it waits for, and nobody waits for it: the program may end
     before.

@@ -16,11 +16,11 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from spikestream.batch import Events
+from spikestream.batch import Events, Spikes
 from spikestream.broker import ANSWER_S, EPOCH, Place, connect, trouble, why
 from spikestream.errors import ClientError, ModelError
+from spikestream.sensors.base.order import Mark, Order, size_in
 from spikestream.sensors.nats.lease import Lease
-from spikestream.sensors.nats.order import Mark, Order, size_in
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -153,7 +153,7 @@ class Kept:
             )  # which the broker answers when it has noted it
             self._acknowledged = whole
 
-    async def batches(self, start: int = 0) -> AsyncIterator[Events]:
+    async def batches(self, start: int = 0) -> AsyncIterator[Events | Spikes]:
         """Yield what is kept from where it stands on, as it comes; never ends. What it begins at is not ``start``'s."""
         async for message in self._messages():
             at = message.metadata.sequence.stream
