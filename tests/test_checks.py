@@ -197,6 +197,8 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "ws": lambda folder: "127.0.0.1:0",
     "unix": lambda folder: str(folder / "x.sock"),
     "file": lambda folder: str(folder / "x.ssp"),
+    "udp": lambda folder: "127.0.0.1:9",
+    "dv": lambda folder: "127.0.0.1:0",
 }
 
 
