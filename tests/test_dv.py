@@ -93,7 +93,7 @@ def test_what_dv_processing_sends_comes_event_by_event(way, tmp_path):
     events = stream_of(8_000, first=1_700_000_000_000_000)
     place = free_port() if way == "tcp" else tmp_path / "socket"
     with sending(events, tmp_path, place):
-        sensor = Dv(f"127.0.0.1:{place}" if way == "tcp" else str(place))
+        sensor = Dv(f"127.0.0.1:{place}" if way == "tcp" else str(place), slack_us=1_000_000)
         assert sensor.size == SIZE
         batches = run(of(sensor, len(events)))
     assert rows(batches).tolist() == events.tolist()
@@ -127,7 +127,7 @@ def test_one_that_is_killed_is_a_device_that_has_gone_and_can_be_opened_again(tm
 
     for _ in range(2):
         with sending(events, tmp_path, port) as process:
-            batches = run(until_it_dies(Dv(f"127.0.0.1:{port}"), process))
+            batches = run(until_it_dies(Dv(f"127.0.0.1:{port}", slack_us=1_000_000), process))
         came = rows(batches)
         assert came.tolist() == events[: len(came)].tolist()
     with pytest.raises(DeviceError, match="NetworkWriter"):

@@ -119,7 +119,9 @@ def test_odd_options_are_told_before_anything_is_read(options):
 
 def test_a_daemon_answers_while_its_input_is_silent_and_ends_when_it_is_told_to(tmp_path):
     port = free_port()
-    (tmp_path / "d.toml").write_text(f'[sensor]\nuri = "-"\nformat = "dat"\n[publish]\nurls = ["tcp://127.0.0.1:{port}"]\n')
+    (tmp_path / "d.toml").write_text(
+        f'[sensor]\nuri = "-"\nformat = "dat"\n[publish]\nurls = ["tcp://127.0.0.1:{port}"]\n'
+    )
     (first,) = encoded(EVENTS[:300])
     run = command("run", tmp_path / "d.toml")
     with subprocess.Popen(run, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as daemon:

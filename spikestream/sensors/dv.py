@@ -38,7 +38,7 @@ class Dv(Inflow):
         size: str = "",
         stream: str = "",
         length_us: int | str = 10_000,
-        slack_us: int | str = 100_000,
+        slack_us: int | str = 200_000,
     ) -> None:
         lengths = whole("length_us", length_us, 1_000, 1_000_000), whole("slack_us", slack_us, 0, 10_000_000)
         told = pixels(size) if size else None

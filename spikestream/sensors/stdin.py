@@ -39,7 +39,7 @@ class Stdin(Inflow):
         format: str = "",
         size: str = "",
         length_us: int | str = 10_000,
-        slack_us: int | str = 100_000,
+        slack_us: int | str = 200_000,
         **options: Any,
     ) -> None:
         lengths = whole("length_us", length_us, 1_000, 1_000_000), whole("slack_us", slack_us, 0, 10_000_000)

@@ -62,7 +62,7 @@ class Udp:
         peer: str = "",
         length_us: int | str = 10_000,
         hold_us: int | str = 1_000,
-        slack_us: int | str = 50_000,
+        slack_us: int | str = 100_000,
     ) -> None:
         self.layout = one_of("layout", layout, LAYOUTS)
         self.size = size_of(size, "datagrams do not tell it")

@@ -44,7 +44,7 @@ class Timeline:
     """
 
     def __init__(
-        self, size: tuple[int, int], *, length_us: int, hold_us: int = 0, slack_us: int = 50_000, doubts: int = 0
+        self, size: tuple[int, int], *, length_us: int, hold_us: int = 0, slack_us: int = 100_000, doubts: int = 0
     ) -> None:
         self.size = size
         self.came = self.given = self.outside = self.strange = self.late = self.resets = 0
