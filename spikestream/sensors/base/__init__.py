@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
@@ -40,6 +41,25 @@ class Sensor(Protocol):
 
         One that starts later declares a gap. The arrays belong to whoever takes the batch.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Something a sensor can be opened on: its URI, its name as its maker gives it, and what else is worth knowing."""
+
+    uri: str
+    name: str
+    detail: str = ""
+
+
+@runtime_checkable
+class Finding(Protocol):
+    """A sensor's class that knows what is there to be opened."""
+
+    @staticmethod
+    def devices() -> list[Device]:
+        """Return what is there now; raises `DeviceError` where that cannot be known, with what is missing."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -32,11 +32,11 @@ def answered(work: Coroutine[Any, Any, T]) -> T:
     return made[0]
 
 
-async def aside(items: Iterator[T]) -> AsyncIterator[T]:
+async def aside(items: Iterator[T]) -> AsyncGenerator[T, None]:
     """Yield the items of an iterator that may block, such as a pipe, and raise what getting them raises.
 
-    Where this is closed, the thread ends with the item that it waits for, and nobody waits for it: the program may end
-    before.
+    Where this is closed, the thread ends with the item that it waits for, closes a generator, and is waited for by
+    nobody: the program may end before.
     """
     loop = asyncio.get_running_loop()
     made: asyncio.Queue[tuple[list[T], BaseException | None]] = asyncio.Queue()
@@ -56,6 +56,9 @@ async def aside(items: Iterator[T]) -> AsyncIterator[T]:
             tell([])
         except BaseException as error:
             tell([], error)
+        finally:
+            if isinstance(items, Generator):
+                items.close()
 
     threading.Thread(target=work, name="aside", daemon=True).start()
     try:
