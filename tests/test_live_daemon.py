@@ -89,11 +89,11 @@ def test_a_sender_of_dv_is_killed_and_comes_back_and_the_pipeline_goes_on_after_
 
 
 def test_one_spikestream_behind_another_gets_its_events(tmp_path):
-    events, port, middle = stream_of(200_000), free_port(), f"unix://{tmp_path}/a"
+    events, port, middle = stream_of(40_000), free_port(), f"unix://{tmp_path}/a"
     with (
         sending(events, tmp_path, port),
+        daemon(tmp_path, f"{middle}?size=320x240", f"unix://{tmp_path}/b", "second") as told,  # it waits for the other
         daemon(tmp_path, f"dv://127.0.0.1:{port}?slack_us=5000000", middle),
-        daemon(tmp_path, f"{middle}?size=320x240", f"unix://{tmp_path}/b", "second") as told,
     ):
         taken = Taken(f"unix://{tmp_path}/b")
         taken.until(lambda: taken.rows > 2_000)
