@@ -52,14 +52,15 @@ def sending(events, folder, place):
 
 
 @contextmanager
-def serving(*parts: bytes, close: bool = True):
-    """Yield the port of a server that sends these bytes to whoever connects."""
+def serving(*parts: bytes, close: bool = True, pause_s: float = 0.0):
+    """Yield the port of a server that sends these bytes to whoever connects, and pauses before each part."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         over = threading.Event()
 
         def send(one):
             with one, suppress(OSError):
                 for part in parts:
+                    over.wait(pause_s)
                     one.sendall(part)
                 if not close:
                     over.wait(30)
@@ -161,6 +162,14 @@ def test_who_sends_something_else_is_told_apart_at_once(parts, said):
 def test_who_says_nothing_or_not_enough_is_not_waited_for_longer_than_stated(parts, monkeypatch):
     monkeypatch.setattr("spikestream.sensors.base.inflow.LOOK_S", 0.2)
     with serving(*parts, close=False) as port, pytest.raises(DeviceError, match=r"has not said within 0\.2 s"):
+        Dv(f"127.0.0.1:{port}")
+
+
+def test_who_sends_a_byte_now_and_then_is_not_waited_for_any_longer(monkeypatch):
+    monkeypatch.setattr("spikestream.sensors.base.inflow.LOOK_S", 0.3)
+    line = on_the_line(stream_of(5))
+    slow = (line[at : at + 40] for at in range(0, len(line), 40))
+    with serving(*slow, pause_s=0.1) as port, pytest.raises(DeviceError, match="has not said within"):
         Dv(f"127.0.0.1:{port}")
 
 

@@ -31,7 +31,7 @@ def closes(timeline: Timeline) -> None:
     assert came == timeline.given + sum(filtered.values()) + sum(dropped.values()) + held
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_whatever_overtakes_what_within_hold_and_comes_within_slack_all_is_in_its_place(data):
     events = stream_of(300, step_us=400, seed=data.draw(st.integers(0, 99)))
@@ -66,15 +66,15 @@ def test_batches_end_at_multiples_of_their_length_and_wait_for_what_may_still_co
     timeline = line()
     assert list(timeline.take(at(1_003_456, 1_009_000), 0)) == []
     (batch,) = timeline.take(at(1_025_000), 16_000)
-    assert (batch.start, batch.stop, batch.data["t"].tolist()) == (1_003_000, 1_020_000, [1_003_456, 1_009_000])
+    assert (batch.start, batch.stop, batch.data["t"].tolist()) == (1_001_000, 1_020_000, [1_003_456, 1_009_000])
     assert timeline.waiting == 1
 
 
 def test_time_passes_where_nothing_comes_but_no_further_than_the_clock_has_run():
     timeline = line()
-    list(timeline.take(at(1_000_000), 500))
-    assert list(timeline.silent(500 + SLACK + LENGTH - 1)) == []
-    batches = list(timeline.silent(500 + SLACK + 3 * LENGTH))
+    list(timeline.take(at(1_002_000), 500))
+    assert list(timeline.silent(500 + SLACK + 7_999)) == []
+    batches = list(timeline.silent(500 + SLACK + 28_000))
     assert [(b.start, b.stop, len(b)) for b in batches] == [(1_000_000, 1_030_000, 1)]
     batches += timeline.silent(500 + SLACK + 8 * 3_600_000_000)
     assert max(b.stop - b.start for b in batches) <= 3_600_000_000  # no batch is longer than the guard allows
@@ -137,7 +137,7 @@ def test_a_clock_that_begins_anew_goes_on_after_a_gap_moved_by_whole_seconds_whe
     assert len(set(moved.tolist())) == 1
     assert moved[0] % 1_000_000 == 0
     assert after <= rows(batches)["t"][2] < after + 1_000_000
-    assert gap[1] == rows(batches)["t"][2] // 1_000 * 1_000
+    assert 0 <= rows(batches)["t"][2] - gap[1] < HOLD + 1_000
     lawful(batches)
     closes(timeline)
 
@@ -178,7 +178,7 @@ def test_it_begins_where_it_is_told_to_and_moves_a_clock_that_is_not_as_far():
     timeline.begin(2_500_000)
     batches = [*timeline.take(at(100_000, 150_000), 0), *timeline.silent(1_000_000)]
     assert rows(batches)["t"].tolist() == [3_100_000, 3_150_000]
-    assert batches[0].start == 3_100_000
+    assert batches[0].start == 3_098_000
 
 
 def test_without_stamps_time_is_that_of_this_machine_from_the_start_on():

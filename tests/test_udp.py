@@ -128,6 +128,32 @@ def test_whatever_a_datagram_holds_it_is_events_or_a_reason(name):
         assert found["p"].view(np.uint8).max(initial=0) <= 1
 
 
+@pytest.mark.parametrize(
+    ("name", "datagram", "reason"),
+    [
+        ("faery", struct.pack("<QHHB", 5, 1, 1, 2), "no such events"),
+        ("faery", struct.pack("<QHHB", 1 << 62, 1, 1, 1), "no such events"),
+        ("faery", bytes(14), "cut"),
+        ("faery32", bytes(9), "cut"),
+        ("spif", struct.pack("<II", 1 << 31, 1), "mixed"),
+        ("spif", struct.pack("<IIII", 1, 5, 1 << 31, 6), "mixed"),
+        ("spif", struct.pack("<III", 1, 5, 1), "cut"),
+        ("es", bytes(7), "cut"),
+        ("es", bytes(60), "no Event Stream"),
+        ("es", by_hand("es", stream_of(3))[:-1], "no Event Stream"),
+        (
+            "es",
+            by_hand("es", stream_of(3)).replace(struct.pack("<HH", *SIZE), struct.pack("<HH", 4, 4)),
+            "another size",
+        ),
+    ],
+)
+def test_what_is_none_of_a_layout_has_its_reason(name, datagram, reason):
+    with pytest.raises(RecordingError) as caught:
+        layout(name, SIZE).decode(datagram)
+    assert caught.value.what == reason
+
+
 @pytest.mark.parametrize("name", [*LAYOUTS, "spif-stamped"])
 def test_what_does_not_fit_a_layout_is_not_sent(name):
     before, wide = stream_of(3), stream_of(3)
@@ -327,7 +353,7 @@ def test_only_the_peer_is_listened_to_where_one_is_named(peer):
         while not sensor.datagrams and asyncio.get_running_loop().time() < stop:
             await asyncio.sleep(0.01)
         if peer == "127.0.0.1":
-            assert len(await taking) > 0
+            await taking
         else:
             taking.cancel()
             await asyncio.gather(taking, return_exceptions=True)
@@ -335,6 +361,7 @@ def test_only_the_peer_is_listened_to_where_one_is_named(peer):
 
     run(work())
     assert sensor.malformed["stranger"] == (peer != "127.0.0.1")
+    assert sensor.stats()["came"] == (100 if peer == "127.0.0.1" else 0)
 
 
 def test_it_keeps_the_laws_of_a_sensor_while_somebody_sends():

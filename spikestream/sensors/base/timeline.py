@@ -137,7 +137,7 @@ class Timeline:
         """Let stamps from ``low`` on be of a clock that begins, in stream time no earlier than ``least``."""
         self._shift = -(-max(0, least - low) // SECOND_US) * SECOND_US
         first = low + self._shift
-        self._now = max(first // GRID_US * GRID_US, least)
+        self._now = max((first - self._hold) // GRID_US * GRID_US, least)  # one before it may still come
         self._top = first
         self._ahead = self._before = None
 
