@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import struct
+import tracemalloc
 from contextlib import contextmanager
 
 import numpy as np
@@ -276,6 +277,34 @@ def test_what_does_not_fit_is_dropped_and_counted(make, caplog):
     assert list(flows) == [TOPIC]
     assert flows[TOPIC].dropped.rows == 10
     assert "events are dropped" in caplog.text
+
+
+def test_one_line_of_dv_has_one_size_and_an_account_that_does_not_grow():
+    async def work():
+        async with serving(Dv("127.0.0.1:0")) as hub:
+            output = hub.outputs[0]
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(output.url.rpartition(":")[2]))
+            await reached(lambda: output.subscribers == 1)
+            hub.publish(TOPIC, Events(0, 1_000, stream_of(1), SIZE))
+            hub.publish(TOPIC, Events(1_000, 2_000, stream_of(7), (64, 64)))
+            tracemalloc.start()
+            for n in range(2, 4_000):
+                hub.publish(TOPIC, Events(n * 1_000, n * 1_000 + 1_000, stream_of(1)[: n % 2], SIZE))
+                if n == 2_000:
+                    before = tracemalloc.get_traced_memory()[0]
+                if n % 100 == 0:
+                    await reader.read(1 << 20)
+            grown = tracemalloc.get_traced_memory()[0] - before
+            tracemalloc.stop()
+            (delivery,) = output.deliveries()
+            writer.close()
+            await reached(lambda: output.subscribers == 0)
+            closes(hub)
+        return delivery.flows[TOPIC], grown
+
+    flow, grown = run(work())
+    assert flow.dropped.rows == 7
+    assert grown < 200_000
 
 
 @pytest.mark.parametrize("url", ["dv://127.0.0.1:0", "udp://127.0.0.1:9", "udp://127.0.0.1:9?layout=es"])

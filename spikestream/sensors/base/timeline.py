@@ -54,6 +54,7 @@ class Timeline:
         self._at_least = 0
         self._top = 0  # the newest stamp
         self._waiting: list[Array] = []
+        self._rows = 0  # in them
         self._odd = 0
         self._ahead: int | None = None  # by how much the newest stamps are ahead of the machine's clock, of late,
         self._before: int | None = None  # and in the time before
@@ -120,7 +121,7 @@ class Timeline:
             return
         passed = max(self._top - self._hold, self._passed(clock_us) - self._slack)
         yield from self._up_to(passed // self._length * self._length)
-        if self.waiting > MOST:
+        if self._rows > MOST:
             yield from self._up_to(self._top + 1)
 
     def finish(self) -> Iterator[Events]:
@@ -170,6 +171,7 @@ class Timeline:
             self.late += int(np.count_nonzero(late))
             kept["t"][late] = self._now
         self._waiting.append(kept)
+        self._rows += len(kept)
 
     def _up_to(self, stop: int) -> Iterator[Events]:
         """Yield all that is before ``stop`` µs, in order."""
@@ -181,7 +183,7 @@ class Timeline:
                 data = data[np.argsort(t, kind="stable")]
                 t = np.ascontiguousarray(data["t"])
             k = first_at(t, upto)
-            self._waiting = [data[k:]] if k < len(data) else []
+            self._waiting, self._rows = ([data[k:]] if k < len(data) else []), len(data) - k
             batch = Events(self._now, upto, data[:k], self.size)
             self.given += k
             self._now = upto
