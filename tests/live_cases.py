@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import subprocess
 import sys
 from contextlib import asynccontextmanager, contextmanager
@@ -25,6 +26,25 @@ def stream_of(n: int, first: int = 1_000_000, step_us: int = 50, seed: int = 0, 
     events["x"], events["y"] = rng.integers(0, size[0], n), rng.integers(0, size[1], n)
     events["p"] = rng.random(n) < 0.5
     return events
+
+
+def by_hand(name: str, events) -> bytes:
+    """Return a datagram as the layout's authors describe it, made event by event."""
+    if name == "faery":
+        return b"".join(struct.pack("<QHHB", t, x, y, p) for t, x, y, p in events.tolist())
+    if name == "faery32":
+        return b"".join(struct.pack("<IHH", t % 2**32, x, y * 2 + p) for t, x, y, p in events.tolist())
+    if name == "spif":
+        return b"".join(struct.pack("<I", 1 << 31 | x << 16 | p << 15 | y) for _, x, y, p in events.tolist())
+    if name == "spif-stamped":
+        return b"".join(struct.pack("<II", x << 16 | p << 15 | y, t % 2**32) for t, x, y, p in events.tolist())
+    first, height = int(events["t"][0]), SIZE[1]
+    body = [b"Event Stream", bytes((2, 0, 0, 1)), struct.pack("<HH", *SIZE)]
+    last = first
+    for t, x, y, p in events.tolist():
+        body += [b"\xff" * ((t - last) // 127), struct.pack("<BHH", (t - last) % 127 * 2 + p, x, height - 1 - y)]
+        last = t
+    return struct.pack("<Q", first) + b"".join(body)
 
 
 def lawful(batches) -> None:

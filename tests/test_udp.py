@@ -1,4 +1,4 @@
-"""Events as datagrams: from faery's own sender and in every layout, lost, repeated, out of order, or hostile."""
+"""Events that come as datagrams: from faery's own sender, lost, repeated, out of order, or hostile."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import event_stream
 import numpy as np
 import pytest
 from broken import broken
-from live_cases import SIZE, gaps, of, python, reached, rows, stream_of, taking, until
+from live_cases import SIZE, by_hand, gaps, of, python, reached, rows, stream_of, taking, until
 from running import run
 
 from spikestream import checks
-from spikestream.batch import EVENT
-from spikestream.errors import ConfigError, DeviceError, RecordingError
-from spikestream.formats.datagrams import LAYOUTS, MOST_BYTES, SPIF_BYTES, layout
+from spikestream.errors import ConfigError, DeviceError
 from spikestream.sensors.base import open_sensor
 from spikestream.sensors.udp import Udp
 
@@ -52,118 +50,6 @@ class Sender:
 def at_port(**options) -> Udp:
     """Return a sensor at a free port, which has patience with senders that keep no pace and with a slow machine."""
     return Udp("127.0.0.1:0", **{"size": "320x240", "slack_us": 1_000_000, **options})
-
-
-def by_hand(name: str, events) -> bytes:
-    """Return a datagram as the layout's authors describe it, made event by event."""
-    if name == "faery":
-        return b"".join(struct.pack("<QHHB", t, x, y, p) for t, x, y, p in events.tolist())
-    if name == "faery32":
-        return b"".join(struct.pack("<IHH", t % 2**32, x, y * 2 + p) for t, x, y, p in events.tolist())
-    if name == "spif":
-        return b"".join(struct.pack("<I", 1 << 31 | x << 16 | p << 15 | y) for _, x, y, p in events.tolist())
-    if name == "spif-stamped":
-        return b"".join(struct.pack("<II", x << 16 | p << 15 | y, t % 2**32) for t, x, y, p in events.tolist())
-    first, height = int(events["t"][0]), SIZE[1]
-    body = [b"Event Stream", bytes((2, 0, 0, 1)), struct.pack("<HH", *SIZE)]
-    last = first
-    for t, x, y, p in events.tolist():
-        body += [b"\xff" * ((t - last) // 127), struct.pack("<BHH", (t - last) % 127 * 2 + p, x, height - 1 - y)]
-        last = t
-    return struct.pack("<Q", first) + b"".join(body)
-
-
-@pytest.mark.parametrize("name", [*LAYOUTS, "spif-stamped"])
-def test_each_layout_is_read_as_its_authors_describe_it_and_written_so(name):
-    events = stream_of(90, first=1 << 33)
-    plain, stamps = name.partition("-")[0], name.endswith("stamped")
-    read = layout(plain, SIZE, stamps)
-    found = read.decode(by_hand(name, events))
-    assert found[["x", "y", "p"]].tolist() == events[["x", "y", "p"]].tolist()
-    assert read.stamped == (name != "spif")
-    if name != "spif":
-        wraps = 1 << 32 if name in ("faery32", "spif-stamped") else 1 << 62
-        assert found["t"].tolist() == (events["t"] % wraps).tolist()
-    sent = list(layout(plain, SIZE, stamps).encode(events[:60]))
-    assert [count for _, count in sent] == [60]
-    assert sent[0][0] == by_hand(name, events[:60])
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_no_datagram_is_larger_than_its_receivers_take(name):
-    events = stream_of(5_000, step_us=3_000)
-    sent = list(layout(name, SIZE).encode(events))
-    assert sum(count for _, count in sent) == 5_000
-    assert max(len(datagram) for datagram, _ in sent) <= (SPIF_BYTES if name == "spif" else MOST_BYTES)
-    assert list(layout(name, SIZE).encode(events[:0])) == []
-
-
-@pytest.mark.parametrize("name", ["faery32", "spif-stamped"])
-def test_stamps_of_32_bits_go_on_after_71_minutes(name):
-    events = stream_of(600, first=(1 << 32) - 12_000)
-    read = layout(name.partition("-")[0], SIZE)
-    found = np.concatenate([read.decode(by_hand(name, part)) for part in np.split(events, 20)])
-    assert (found["t"] - found["t"][0]).tolist() == (events["t"] - events["t"][0]).tolist()
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_whatever_a_datagram_holds_it_is_events_or_a_reason(name):
-    rng = random.Random(name)
-    good = by_hand(name, stream_of(40))
-    for _ in range(400):
-        datagram = bytearray(good if rng.random() < 0.7 else rng.randbytes(rng.randrange(2_000)))
-        for _ in range(rng.randrange(6)):
-            if datagram:
-                datagram[rng.randrange(len(datagram))] = rng.choice([0, 255, rng.randrange(256)])
-        del datagram[rng.randrange(len(datagram) + 1) if rng.random() < 0.3 else len(datagram) :]
-        read = layout(name, SIZE)
-        reason, found = "", np.empty(0, EVENT)
-        try:
-            found = read.decode(bytes(datagram))
-        except RecordingError as error:
-            reason = error.what
-        assert len(reason) < 30
-        assert found.dtype == EVENT
-        assert len(found) <= len(datagram) // 4
-        assert found["p"].view(np.uint8).max(initial=0) <= 1
-
-
-@pytest.mark.parametrize(
-    ("name", "datagram", "reason"),
-    [
-        ("faery", struct.pack("<QHHB", 5, 1, 1, 2), "no such events"),
-        ("faery", struct.pack("<QHHB", 1 << 62, 1, 1, 1), "no such events"),
-        ("faery", bytes(14), "cut"),
-        ("faery32", bytes(9), "cut"),
-        ("spif", struct.pack("<II", 1 << 31, 1), "mixed"),
-        ("spif", struct.pack("<IIII", 1, 5, 1 << 31, 6), "mixed"),
-        ("spif", struct.pack("<III", 1, 5, 1), "cut"),
-        ("es", bytes(7), "cut"),
-        ("es", bytes(60), "no Event Stream"),
-        ("es", by_hand("es", stream_of(3))[:-1], "no Event Stream"),
-        (
-            "es",
-            by_hand("es", stream_of(3)).replace(struct.pack("<HH", *SIZE), struct.pack("<HH", 4, 4)),
-            "another size",
-        ),
-    ],
-)
-def test_what_is_none_of_a_layout_has_its_reason(name, datagram, reason):
-    with pytest.raises(RecordingError) as caught:
-        layout(name, SIZE).decode(datagram)
-    assert caught.value.what == reason
-
-
-@pytest.mark.parametrize("name", [*LAYOUTS, "spif-stamped"])
-def test_what_does_not_fit_a_layout_is_not_sent(name):
-    before, wide = stream_of(3), stream_of(3)
-    before["t"] -= 5_000_000
-    wide["x"] = 1 << 15
-    with pytest.raises(RecordingError):
-        list(layout(name.partition("-")[0], SIZE).encode(before))
-    if name != "faery":
-        with pytest.raises(RecordingError):
-            list(layout(name.partition("-")[0], SIZE).encode(wide))
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("faery", "t64_x16_y16_on8"), ("faery32", "t32_x16_y15_on1")])
