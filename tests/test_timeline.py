@@ -95,6 +95,7 @@ def test_a_slow_clock_makes_nobody_late_for_long():
     """A clock 200 ppm slow is 720 ms behind after an hour; what is known of it is never older than 20 s."""
     timeline, batches = line(), []
     for second in range(3_600):
+        batches += timeline.silent(second * 1_000_000 - 1)
         batches += timeline.take(at(round(second * 999_800)), second * 1_000_000)
     assert timeline.late == timeline.resets == 0
     assert len(rows(batches)) >= 3_599
@@ -210,12 +211,21 @@ def test_however_many_events_share_a_stamp_no_more_wait_than_are_allowed():
     closes(timeline)
 
 
-def test_what_was_handed_out_is_never_written_again():
+def test_neither_what_is_taken_nor_what_was_handed_out_is_written_to():
     timeline = line()
-    given_in = at(1_000_000, 1_005_000, 1_030_000)
-    before = given_in.tobytes()
-    batches = list(timeline.take(given_in, 0))
+    timeline.begin(5_000_000)  # stamps are moved
+    taken = at(1_000_000, 1_005_000, 1_030_000)
+    before = taken.tobytes()
+    batches = list(timeline.take(taken, 0))
     copies = [batch.data.tobytes() for batch in batches]
     batches += timeline.take(at(1_010_000, 1_060_000), 1)
-    assert given_in.tobytes() == before
+    assert taken.tobytes() == before
     assert [batch.data.tobytes() for batch in batches[: len(copies)]] == copies
+
+
+def test_events_of_one_stamp_stay_in_the_order_they_came_in():
+    timeline = line()
+    early, late = at(*[1_001_500] * 60), at(*[1_001_000] * 60, *[1_001_500] * 60)
+    early["x"], late["x"] = np.arange(60), np.arange(60, 180)
+    batches = [*timeline.take(early, 0), *timeline.take(late, 1), *timeline.silent(1_000_000)]
+    assert rows(batches)["x"].tolist() == [*range(60, 120), *range(60), *range(120, 180)]
