@@ -89,7 +89,7 @@ def test_a_sender_of_dv_is_killed_and_comes_back_and_the_pipeline_goes_on_after_
 
 
 def test_one_spikestream_behind_another_gets_its_events(tmp_path):
-    events, port, middle = stream_of(40_000), free_port(), f"unix://{tmp_path}/a"
+    events, port, middle = stream_of(400_000), free_port(), f"unix://{tmp_path}/a"
     with (
         sending(events, tmp_path, port),
         daemon(tmp_path, f"{middle}?size=320x240", f"unix://{tmp_path}/b", "second") as told,  # it waits for the other
