@@ -62,7 +62,7 @@ class Reader:
         try:
             self.bytes = os.fstat(self._file.fileno()).st_size or None
             """The size of the file; None for a pipe, which does not know."""
-            self._filled = self._read(HEAD)
+            self._filled = self._read(1 if format else HEAD)  # a pipe may have no more for long
             self._format = self._find(format)
             keywords = {"sensor": sensor, "size": size, "raw": raw, **options}
             self._check(keywords)
