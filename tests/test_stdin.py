@@ -118,7 +118,9 @@ def test_a_file_is_no_live_input(tmp_path):
         assert "standard input is a file" in process.stdout.read().decode()
 
 
-@pytest.mark.parametrize("options", ["", "?format=nothing", "?format=dat&size=4", "?format=dat&colour=red", "?format=hdf5"])
+@pytest.mark.parametrize(
+    "options", ["", "?format=nothing", "?format=dat&size=4", "?format=dat&colour=red", "?format=hdf5"]
+)
 def test_odd_options_are_told_before_anything_is_read(options):
     with reading(f"stdin://{options}", stderr=subprocess.PIPE) as process:
         told = process.stderr.read().decode()
