@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
+from hdf5files import columns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikestream.batch import EVENT, Events
 from spikestream.files import reader as readers
+from spikestream.files.containers import hdf5
 from spikestream.files.reader import Reader
 from spikestream.files.stream import stream_of
 from spikestream.files.write import write
@@ -82,6 +85,39 @@ def test_an_index_that_is_damaged_loses_nothing_that_is_there(tmp_path_factory, 
         raw[at] ^= 1 << int(rng.integers(8))
     path.write_bytes(raw)
     assert same(played(path, from_us)[0], played(path, from_us, leaping=False)[0])
+
+
+def laid_out(path, events, layout, lie=0):
+    """Write a file of Prophesee's layout, or DSEC's, whose index is ``lie`` rows off from 0.3 s on."""
+    if layout == "prophesee":
+        write(path, Events(int(events["t"][0]), int(events["t"][-1]) + 1, events, (346, 260)))
+        with h5py.File(path, "r+") as file:
+            file["CD/indexes"][150:] = [(max(0, id + lie), ts) for id, ts in file["CD/indexes"][150:].tolist()]
+        return
+    t = events["t"] - events["t"][0]
+    rows = np.searchsorted(t, np.arange(int(t[-1]) // 1_000 + 2) * 1_000).astype("<u8")
+    rows[300:] += np.uint64(lie)
+    more = {"t_offset": int(events["t"][0]), "ms_to_idx": rows}
+    stored = events.copy()
+    stored["t"] = t
+    columns(path, stored, "t x y p", "events", more, chunks=(4_096,))
+
+
+@pytest.mark.parametrize("layout", ["prophesee", "dsec"])
+@pytest.mark.parametrize("lie", [0, 30_000])
+def test_hdf5_leaps_by_the_index_of_its_layout(tmp_path, monkeypatch, layout, lie):
+    monkeypatch.setattr(hdf5, "WORTH", 1)
+    rng = np.random.default_rng(3)
+    events = np.zeros(200_000, EVENT)
+    events["t"] = 5_000_000 + np.cumsum(rng.integers(0, 9, len(events)))
+    events["x"], events["p"] = rng.integers(0, 346, len(events)), rng.integers(0, 2, len(events))
+    laid_out(tmp_path / "x.h5", events, layout, lie)
+    for from_us in (0, 1, 299_000, 400_000, 790_000, 10**9):
+        got, decoded, _ = played(tmp_path / "x.h5", from_us)
+        wanted, whole, _ = played(tmp_path / "x.h5", from_us, leaping=False)
+        assert same(got, wanted)
+        if from_us == 790_000 and not lie:
+            assert decoded < whole * 0.9
 
 
 def test_convert_leaps_too(tmp_path):

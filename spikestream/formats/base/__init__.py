@@ -60,8 +60,10 @@ def ended(decoder: Decoder) -> Iterator[Array]:
 class Container(Protocol):
     """A recording whose parts lie anywhere in its file, or whose library needs a path: opened, then iterated once.
 
-    Everything as in `Decoder`, but ``size`` and ``sensor`` are known once it is built. The room of files holds those
-    that read a file; building one raises `RecordingError`, and `PluginError` where a library is not installed.
+    Everything as in `Decoder`, but ``size`` and ``sensor`` are known once it is built. One whose file has an index may
+    have ``leap(t)``: the next `events` begin at a place before all those at ``t`` µs or later; it returns whether they
+    do. The room of files holds those that read a file; building one raises `RecordingError`, and `PluginError` where a
+    library is not installed.
     """
 
     size: tuple[int, int] | None
