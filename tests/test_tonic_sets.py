@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import rosfiles
 import scipy.io
 from dataset_cases import idx, record
+from test_ros import arrays
 from test_tonic import samples_of
 
 import spikestream as ss
@@ -182,3 +185,49 @@ def test_what_is_in_the_files_is_played(tmp_path, monkeypatch, name):
 
 def test_these_are_all_that_have_labels():
     assert set(tonic.datasets.__all__) == set(SETS) | set(UNLABELLED) | {"NMNIST"}
+
+
+def bag(path: Path, events: np.ndarray, topic: str) -> Path:
+    return rosfiles.write(path, arrays(events, topic))
+
+
+def one_dataset(path: Path, events: np.ndarray) -> Path:
+    with h5py.File(path, "w") as file:
+        file["events"] = np.stack([events[name] for name in "txyp"], axis=1)
+    return path
+
+
+def columns_each(path: Path, events: np.ndarray) -> Path:
+    with h5py.File(path, "w") as file:
+        for name in "txyp":
+            file[f"events/{name}"] = events[name]
+        file["ms_to_idx"] = np.searchsorted(events["t"], np.arange(0, 701_000, 1_000))
+    return path
+
+
+def one_array(path: Path, events: np.ndarray) -> Path:
+    np.savez(path, data=np.stack([events[name] for name in "xypt"], axis=1))
+    return path
+
+
+FILES = {
+    "DAVISDATA": partial(bag, topic="/dvs/events"),
+    "MVSEC": partial(bag, topic="/davis/left/events"),
+    "VPR": partial(bag, topic="/dvs/events"),
+    "DSEC": columns_each,
+    "TUMVIE": columns_each,
+    "ThreeET_Eyetracking": one_dataset,
+    "NERDD": one_array,
+}
+
+
+@pytest.mark.parametrize("name", UNLABELLED)
+def test_recordings_without_labels_are_played_from_their_files(tmp_path, name):
+    with pytest.raises(ss.ConfigError, match="have no label each") as caught:
+        open_sensor(f"tonic://{name}?root={tmp_path}")
+    assert bool(UNLABELLED[name]) == (name in FILES) == bool(caught.value.remedy)
+    if name in FILES:
+        assert f"replay FILE{UNLABELLED[name]}" in caught.value.remedy
+        events = np.array(drawn(1, 346, 260), EVENT)
+        path = FILES[name](tmp_path / f"a{UNLABELLED[name]}", events)
+        assert np.array_equal(np.concatenate([batch.data for batch in ss.stream(path)]), events)

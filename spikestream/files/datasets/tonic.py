@@ -20,8 +20,17 @@ import numpy as np
 from spikestream.batch import EVENT, Array, by_fields, first_at, is_label
 from spikestream.errors import ConfigError, RecordingError, nearest
 
-UNLABELLED = ("DAVISDATA", "DSEC", "EBSSA", "MVSEC", "NERDD", "TUMVIE", "ThreeET_Eyetracking", "VPR")
-"""Of these a sample has no one name; some of them fetch files without asking anybody."""
+UNLABELLED = {
+    "DAVISDATA": ".bag",
+    "DSEC": ".h5",
+    "EBSSA": "",
+    "MVSEC": ".bag",
+    "NERDD": ".npz",
+    "TUMVIE": ".h5",
+    "ThreeET_Eyetracking": ".h5",
+    "VPR": ".bag",
+}
+"""Of these a sample has no one name, and some fetch files without asking; by the suffix of the files, if read here."""
 OURS = ("self", "save_to", "train", "split", "transform", "target_transform", "transforms")
 """Parameters of a class of tonic that are no options of a user."""
 HELD_OUT = 5
@@ -152,7 +161,9 @@ def _class_of(name: str) -> Any:
     known = sorted(set(tonic.datasets.__all__) - set(UNLABELLED))
     if name in UNLABELLED and hasattr(tonic.datasets, name):
         text = f"the samples of {name} have no label each"
-        raise ConfigError(text, key="tonic", value=name, allowed=", ".join(known))
+        remedy = f"spikestream replay FILE{UNLABELLED[name]}: its recordings are read as they are"
+        remedy = remedy if UNLABELLED[name] else ""
+        raise ConfigError(text, key="tonic", value=name, allowed=", ".join(known), remedy=remedy)
     if name not in known:
         same = [one for one in known if one.lower() == name.lower()]
         near = same[0] if same else nearest(name, known)
