@@ -5,8 +5,9 @@
 Each contestant has a process of its own (benchmarks/peer_formats.py), reads the file once for nothing and then several
 times, and is judged by the CPU seconds of its quickest one; wall time and peak memory stand beside. Contestants that
 read whole end with t, x, y and p in memory of their own; those that stream hand out arrays of them piece by piece. The
-files hold random events of a sensor of 1280x720 (128x128 for N-MNIST and AEDAT 1, 346x260 for AEDAT 2), written by
-faery where it can. A figure is our speed over that of the fastest peer, whole and streamed: 1 or more is the target.
+files hold random events of a sensor of 1280x720 (128x128 for N-MNIST and AEDAT 1, 346x260 for AEDAT 2 and EVT 2.1),
+written by faery where it can, EVT 2.1 by evutils. A figure is our speed over that of the fastest peer, whole and
+streamed: 1 or more is the target.
 
 Last stands what memory those that stream take above the idle process (benchmarks/peer_memory.py), for the file and for
 one of a quarter of the events; the figure is the bound of 30 MiB over ours.
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from common import finish, table
+from peer_interop import write_evutils
 
 import spikestream as ss
 from spikestream.batch import EVENT, Array
@@ -38,6 +40,7 @@ FEW = 1_000
 PEERS: dict[str, dict[str, tuple[str, ...]]] = {
     "evt2": {"whole": ("expelliarmus", "evutils", "faery"), "stream": ("expelliarmus", "evutils", "faery")},
     "evt3": {"whole": ("expelliarmus", "evutils", "evt3", "faery"), "stream": ("expelliarmus", "evutils", "faery")},
+    "evt21": {"whole": ("evutils",), "stream": ("evutils",)},
     "dat": {"whole": ("expelliarmus", "evutils"), "stream": ("expelliarmus", "evutils", "faery")},
     "aedat4-none": {"whole": ("aedat", "dv", "evutils", "faery"), "stream": ("aedat", "dv", "faery")},
     "aedat4-lz4": {"whole": ("aedat", "dv", "evutils", "faery"), "stream": ("aedat", "dv", "faery")},
@@ -53,7 +56,7 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {
     "hdf5": {"whole": ("evutils", "h5py"), "stream": ("evutils",)},
 }
 """Who reads what, by itself and rightly on this file."""
-SIZES = {"aedat1": (128, 128), "bin": (128, 128), "aedat2": (346, 260)}
+SIZES = {"aedat1": (128, 128), "bin": (128, 128), "aedat2": (346, 260), "evt21": (346, 260)}
 BY_FAERY = ("evt2", "evt3", "dat", "aedat4", "es", "csv")
 
 
@@ -85,6 +88,8 @@ def written(folder: Path, format: str, events: int) -> Path:
         records = np.empty(events, [("address", ">u2"), ("stamp", ">u4")])
         records["address"], records["stamp"] = made["y"] << 8 | made["x"] << 1 | made["p"], made["t"]
         path.write_bytes(b"#!AER-DAT1.0\r\n# AEChip: DVS128\r\n#End Of ASCII Header\r\n" + records.tobytes())
+    elif name == "evt21":
+        write_evutils(str(path), name, made)
     elif name == "npy":
         np.save(path, made)
     else:

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import peer_formats
 
 from spikestream.batch import EVENT, Array
 
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 SIDES = {"bin": (34, 34)}
 SIDE = (346, 260)
 NAMES = {"t": ("t", "timestamp", "ts"), "x": ("x", "xs"), "y": ("y", "ys"), "p": ("p", "on", "polarity", "ps")}
@@ -101,11 +103,25 @@ def read_numpy(path: str, format: str) -> Any:
 
 def read_h5py(path: str, format: str) -> Any:
     import h5py
+    import hdf5plugin  # noqa: F401  # Blosc, which it makes known to HDF5
 
     with h5py.File(path) as file:
         if "CD" in file:
             return file["CD/events"][:]
         return {name: column[:] for name, column in file["events"].items()}
+
+
+def read_rosbags(path: str, format: str) -> Any:
+    from rosbags.highlevel import AnyReader
+
+    rows = []
+    with AnyReader([Path(path) if format == "bag" else Path(path).with_suffix("")]) as reader:
+        for connection, _, data in reader.messages():
+            message: Any = reader.deserialize(data, connection.msgtype)
+            rows += [
+                (one.ts.sec * 10**6 + one.ts.nanosec // 1000, one.x, one.y, one.polarity) for one in message.events
+            ]
+    return np.array(rows, EVENT)
 
 
 # Who writes
@@ -201,6 +217,17 @@ def write_h5py(path: str, format: str, events: Array) -> None:
     with h5py.File(path, "w") as file:
         for name in "txyp":
             file[f"events/{name}"] = events[name]
+
+
+def write_rosbags(path: str, format: str, events: Array) -> None:
+    import rosfiles  # the messages of the tests
+
+    parts = (events[at : at + 300] for at in range(0, len(events), 300))
+    made = [("/events", "dvs_msgs/msg/EventArray", partial(rosfiles.array, events=part)) for part in parts]
+    file = rosfiles.write(Path(path), made)
+    if format != "bag":  # a folder with that file in it, and its description
+        file.parent.rename(Path(path).with_suffix(""))
+        Path(path).hardlink_to(Path(path).with_suffix("") / file.name)
 
 
 def done(program: str, do: str, format: str, path: str, events: str) -> None:

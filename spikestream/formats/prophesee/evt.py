@@ -139,11 +139,10 @@ class Evt21(_Decoder):
         from spikestream.kernels.packed import PACKED
 
         if self._legacy:
-            records = records.view(self.legacy)[["low", "high"]].astype(self.record)
-            records.flags.writeable = False
+            records = records.view(self.legacy)
         at = 0
         while at < len(records):
-            out = self.empty(4 * len(records) + MOST)
+            out = self.empty(len(records) + MOST)
             at, n = decode(records, at, *limits, self._state, out.view(PACKED))
             yield self._checked(out[:n], self._state[4])
 
