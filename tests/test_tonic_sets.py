@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -181,6 +182,20 @@ def test_what_is_in_the_files_is_played(tmp_path, monkeypatch, name):
     assert sorted((row.label, rows) for row, rows in zip(sensor.rows, played, strict=True)) == wanted
     assert not sensor.problems
     assert min(map(len, played)) > 30
+
+
+@pytest.mark.parametrize("name", ["DVSGesture", "DVSLip", "CIFAR10DVS", "NCALTECH101"])
+def test_the_order_is_none_of_the_disk(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(tonic.dataset.Dataset, "_folder_contains_at_least_n_files_of_type", lambda *asked: True)
+    SETS[name][0](tmp_path / name)
+    listdir, walk, seen = os.listdir, os.walk, []
+    for turn in (sorted, partial(sorted, reverse=True)):
+        monkeypatch.setattr(os, "listdir", lambda path, turn=turn: turn(listdir(path)))
+        monkeypatch.setattr(os, "walk", lambda top, turn=turn: ((at, turn(a), turn(b)) for at, a, b in walk(top)))
+        for order in ("stored", "mixed"):
+            sensor = open_sensor(f"tonic://{name}?root={tmp_path}&order={order}&split=train{SETS[name][2]}")
+            seen.append((samples_of(sensor), [(row.label, row.test) for row in sensor.rows]))
+    assert seen[:2] == seen[2:]
 
 
 def test_these_are_all_that_have_labels():

@@ -59,11 +59,12 @@ class Missing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A data set, the names of its samples, and which of them are held out, (n,) bool."""
+    """A data set, the names of its samples, which of them are held out, (n,) bool, and where each is in ``data``."""
 
     data: Indexable
     labels: Sequence[str]
     test: Array
+    index: Sequence[int]
 
 
 def open_parts(
@@ -85,9 +86,18 @@ def open_parts(
     parts = []
     for part in [split] if split in keys else keys:
         data = _opened(made, name, root, {**own, **keys[part]}, download)
-        labels = labels_of(data, name, named)
-        parts.append(Part(data, labels, np.full(len(labels), part == "test") if part else held_out(labels)))
+        index, labels = _sorted(data), labels_of(data, name, named)
+        labels = [labels[k] for k in index]
+        parts.append(Part(data, labels, np.full(len(labels), part == "test") if part else held_out(labels), index))
     return parts, made
+
+
+def _sorted(data: Any) -> list[int]:
+    """Return where the samples are, in the order of their files' names: tonic takes many as the disk lists them."""
+    paths = getattr(data, "data", None)
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths) or len(paths) != len(data):
+        return list(range(len(data)))
+    return sorted(range(len(paths)), key=paths.__getitem__)
 
 
 def flat(name: str) -> bool:
