@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,9 @@ OURS = "spikestream"
 LIMIT_S = 60.0
 MODULES = {"dv": "dv_processing"}
 """Where a program's module has another name."""
+PACKAGES = {"dv": "dv-processing", "event_stream": "event-stream"}
+PLAIN = (OURS, "numpy", "h5py")
+"""What they make of a file does not hang on their version."""
 
 
 class Kind(NamedTuple):
@@ -81,6 +85,11 @@ def programs() -> list[str]:
 
 def installed(program: str) -> bool:
     return find_spec(MODULES.get(program, program)) is not None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of other people's programs that are installed."""
+    return {name: version(PACKAGES.get(name, name)) for name in programs() if name not in PLAIN and installed(name)}
 
 
 def scene(format: str, case: str, n: int = 2_000) -> Array:
@@ -234,6 +243,12 @@ def tables(found: Mapping[Cell, str]) -> str:
     return "\n".join(parts)
 
 
+def told_versions(text: str) -> dict[str, str]:
+    """Return the versions that the tables of the page were made with."""
+    (line,) = re.findall(r"^Found with (.*)\.$", text, flags=re.M)
+    return dict(one.split(" ") for one in line.split(", "))
+
+
 def documented(text: str) -> dict[Cell, str]:
     """Return the cells of the tables of the page."""
     found: dict[Cell, str] = {}
@@ -255,7 +270,8 @@ def main() -> None:
     print(tables(found))
     if options.write:
         head, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(f"{head}{BEGIN}{tables(found)}{END}{rest.partition(END)[2]}")
+        made_with = ", ".join(" ".join(one) for one in versions().items())
+        PAGE.write_text(f"{head}{BEGIN}Found with {made_with}.\n\n{tables(found)}{END}{rest.partition(END)[2]}")
     ours = [text for (_, writer, reader), text in found.items() if writer == OURS == reader]
     figures: dict[str, Any] = {"pairs": len(found), "equal": sum(text == "equal" for text in found.values())}
     figures["all_of_ours_equal"] = 1.0 - any(text != "equal" for text in ours)
