@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tracemalloc
 from collections.abc import Callable, Iterator
 from random import Random
 
@@ -43,6 +45,19 @@ def drain(make_decoder: Callable[[], Decoder], data: bytes, rng: Random) -> int:
     except RecordingError:
         pass
     return events
+
+
+def peak(make_decoder: Callable[[], Decoder], data: bytes, piece: int) -> int:
+    """Return the most bytes held at once while `data` is fed in pieces of a size; no event is kept."""
+    tracemalloc.start()
+    decoder = make_decoder()
+    with contextlib.suppress(RecordingError):
+        for at in range(0, len(data), piece):
+            for _ in decoder.feed(memoryview(data)[at : at + piece]):
+                pass
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
 
 
 def _cut(good: bytes, rng: Random) -> bytes:
