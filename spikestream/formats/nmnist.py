@@ -11,7 +11,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, Format, fresh, no_magic
+from spikestream.formats.base import Empty, Format, Spare, no_magic
 from spikestream.formats.base.extent import Extent
 from spikestream.formats.base.records import Records, refuse
 
@@ -28,7 +28,7 @@ class Decoder:
 
     The format stores no size. Without ``size=`` it starts as N-MNIST's 34x34 and grows, before the events that need it
     are yielded, to the next usual size that holds them, with a warning. With ``size=``, events outside of it are
-    dropped and counted. Bounds: at most one event per 5 bytes, arrays of at most 32,768 events, nothing kept but a
+    dropped and counted. Bounds: at most one event per 5 bytes, arrays of at most 52,428 events, nothing kept but a
     record's first 4 bytes.
     """
 
@@ -37,7 +37,7 @@ class Decoder:
         self.size: tuple[int, int] | None = self._extent.size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.warnings: list[str] = []
         self._state = np.zeros(5, np.int64)
         self._records = Records(BYTES)

@@ -15,7 +15,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.files.containers.hdf5_writing import Packer
 from spikestream.files.feeder import feed
-from spikestream.formats.base import Empty, Format, chunks, fresh
+from spikestream.formats.base import Empty, Format, Spare, chunks
 from spikestream.formats.base.columns import OPTIONS, Columns, check_order, named, split, told_order
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -43,7 +43,7 @@ class Container:
         self.skipped: dict[str, int] = {}
         self.warnings: list[str] = []
         self.consumed = 0
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self._order, self._unit = order, unit
         self._bytes = os.stat(path).st_size
         self._news = feed(READ, path, {"group": group})

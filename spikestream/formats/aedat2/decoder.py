@@ -10,7 +10,7 @@ from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.formats.aedat2.cameras import CAMERAS, CHOICE, OTHERWISE, camera, of_chip
 from spikestream.formats.aedat2.header import V1, V2, Header
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.records import Records, wrapped
 
 GUESS = 256
@@ -41,7 +41,7 @@ class Decoder:
         self.size = size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.warnings: list[str] = []
         self.notes: list[str] = []
         self._header = Header(self.version)
@@ -146,7 +146,7 @@ class EarlyDecoder(Decoder):
     """Decode an AEDAT 1.0 recording as `Decoder` does 2.0: addresses of 16 bits, a header or none, all of a DVS128.
 
     A camera is never guessed: an AEChip that is no DVS128's and, without ``sensor=``, none at all are errors.
-    Bounds: at most one event per 6 bytes, arrays of at most 32,768 events, and nothing kept but 1 MiB of header, then
+    Bounds: at most one event per 6 bytes, arrays of at most 43,690 events, and nothing kept but 1 MiB of header, then
     the first 5 bytes of a record.
     """
 

@@ -12,7 +12,7 @@ from spikestream.batch import EVENT, Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header
 from spikestream.formats.aedat4.packing import Unpacker
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.inlet import Inlet
 
 PACKET_LIMIT = 64 << 20
@@ -20,7 +20,7 @@ PIECE = 1 << 18
 KINDS = {"EVTS": "events of other streams", "FRME": "frame", "IMUS": "imu", "TRIG": "trigger"}
 STRUCT_BYTES = 16
 NONE = np.empty(0, EVENT)
-ROOM = 1 << 16
+ROOM = 1 << 15
 """Events of packets that came together are handed on together: most packets hold a few thousand, or a few."""
 
 
@@ -55,7 +55,7 @@ class Decoder:
         self.sensor = sensor or ""
         self.size = size
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.tidy = False
         self.warnings: list[str] = []
         self.packets: dict[int, int] = {}
@@ -66,6 +66,7 @@ class Decoder:
         self._packet: Packet | None = None
         self._left = 0
         self._unpack = Unpacker("none")
+        self._heads = flatbuffer.Heads(b"EVTS", STRUCT_BYTES)
         self._room = NONE
         self._filled = 0
 
@@ -144,6 +145,10 @@ class Decoder:
 
     def _packets(self) -> Iterator[Array]:
         """Decode packets into the room there is; yield it where it does not suffice."""
+        from spikestream.kernels.aedat4 import STRUCT, decode
+        from spikestream.kernels.packed import PACKED
+
+        packed = self._room.view(PACKED)
         while self._header is not None and not self._ended():
             if self._packet is None:
                 start = self._inlet.take(8)
@@ -156,7 +161,18 @@ class Decoder:
                 payload = self._inlet.take(self._packet.size)
                 if payload is None:
                     return
-                yield from self._decoded(self._packet, payload)
+                body, at, n = self._body(self._packet, payload)
+                for first in range(0, n, PIECE):
+                    count = min(PIECE, n - first)
+                    stored = np.frombuffer(body, STRUCT, count, at + first * STRUCT_BYTES)
+                    stored.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
+                    if self._filled + count > len(self._room):
+                        yield from self._given()
+                        self._room, self.tidy = self.empty(max(count, ROOM)), True
+                        packed = self._room.view(PACKED)
+                    width, height = self.size or (0, 0)
+                    self.tidy = decode(stored, width, height, self._filled, self.tidy, packed)
+                    self._filled += count
             else:
                 self._left = self._inlet.skip(self._left)
                 if self._left:
@@ -182,23 +198,11 @@ class Decoder:
             kind = KINDS.get(kind, kind)
             self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
-    def _decoded(self, packet: Packet, payload: memoryview) -> Iterator[Array]:
-        from spikestream.kernels.aedat4 import STRUCT, decode
-        from spikestream.kernels.packed import PACKED
-
+    def _body(self, packet: Packet, payload: memoryview) -> tuple[memoryview, int, int]:
+        """Return what a packet's bytes unpack to, where the events begin in it, and how many they are."""
         try:
             body = self._unpack(payload)
-            at, n = flatbuffer.vector(flatbuffer.root(body, b"EVTS"), 0, STRUCT_BYTES)
+            return body, *self._heads.vector(body)
         except RecordingError as error:
             error.offset = packet.at
             raise
-        for first in range(0, n, PIECE):
-            count = min(PIECE, n - first)
-            packed = np.frombuffer(body, STRUCT, count, at + first * STRUCT_BYTES)
-            packed.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-            if self._filled + count > len(self._room):
-                yield from self._given()
-                self._room, self.tidy = self.empty(max(count, ROOM)), True
-            width, height = self.size or (0, 0)
-            self.tidy = decode(packed, width, height, self._filled, self.tidy, self._room.view(PACKED))
-            self._filled += count

@@ -10,9 +10,9 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 
 WRAP = 1 << 32
-CHUNK = 32_768
-"""Records handed on at a time, which bounds what is decoded at once. With twice as many the allocator gave the memory
-of two arrays back to the system and took it anew for the next two, which cost more than decoding them."""
+PIECE = 1 << 18
+"""Bytes handed on at a time, which bounds what is decoded at once. With a quarter of it a sixth of the time went into
+handing on, and what is read and written now lies in a core's cache with little more than it."""
 
 
 class Records:
@@ -24,7 +24,7 @@ class Records:
         self.rest = b""
 
     def feed(self, data: memoryview) -> Iterator[memoryview]:
-        """Yield what is whole, up to 32,768 records at a time; to be iterated to its end before more is fed."""
+        """Yield what is whole, up to 256 KiB at a time; to be iterated to its end before more is fed."""
         if self.rest:
             missing = -len(self.rest) % self.width
             early, data = memoryview(self.rest + bytes(data[:missing])), data[missing:]
@@ -38,7 +38,7 @@ class Records:
         yield from self._cut(data[:whole])
 
     def _cut(self, data: memoryview) -> Iterator[memoryview]:
-        step = CHUNK * self.width
+        step = PIECE // self.width * self.width
         return (data[at : at + step] for at in range(0, len(data), step))
 
     def finish(self, fed: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.extent import Extent
 from spikestream.formats.base.records import Records
 from spikestream.formats.prophesee.header import Header
@@ -24,7 +24,7 @@ class _Decoder:
     The size is ``size=``, else what the header says or the sensor has that its system ID names; where neither tells, it
     grows to the next usual one with a warning. Events outside of it, and those before the first time, are dropped and
     counted. `feed` reads the header at once but decodes when iterated, so ``size`` can be had without decoding.
-    Bounds: 1 MiB of header, arrays of the events of 32,768 words, and nothing kept but a word's first bytes.
+    Bounds: 1 MiB of header, arrays of the events of 256 KiB of words, and nothing kept but a word's first bytes.
     """
 
     encoding = ""
@@ -34,7 +34,7 @@ class _Decoder:
         self.size = size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.tidy = False
         self.warnings: list[str] = []
         self._header = Header()
