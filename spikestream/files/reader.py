@@ -17,7 +17,7 @@ from spikestream.formats.base import Container, Decoder, Format, ended
 from spikestream.formats.sniff import sniff
 from spikestream.registry import load
 
-CHUNK = 1 << 18
+CHUNK = 1 << 19
 HEAD = 4096
 """What the formats may look at to know their own."""
 
@@ -28,7 +28,7 @@ class Reader:
     ``path`` is a regular file or ``-`` for standard input; ``format`` a registered name, found by content where it is
     None; ``sensor``, ``size`` (pixels), ``raw`` (origin as stored) and ``options`` go to the format's decoder; ``time``
     is the policy of `Order`. Raises `RecordingError` with the file's name in it, and `ConfigError` for a wrong option.
-    Memory: one chunk of 256 KiB and what its decoder or container holds.
+    Memory: one chunk of 512 KiB and what its decoder or container holds.
     """
 
     def __init__(

@@ -178,7 +178,10 @@ class Decoder:
                 if self._left:
                     return
             self._count(self._packet.stream, self._header)
+            plain = self._header.compression == "none" and self._packet.stream == self._stream
             self._packet = None
+            if plain and self._heads.head:
+                self._alike(self._header.end)
 
     def _checked(self, packet: Packet) -> Packet:
         end = None if self._header is None else self._header.end
@@ -197,6 +200,26 @@ class Decoder:
             kind = head.streams[stream].kind if stream in head.streams else "unknown stream"
             kind = KINDS.get(kind, kind)
             self.skipped[kind] = self.skipped.get(kind, 0) + 1
+
+    def _alike(self, end: int | None) -> None:
+        """Decode the packets that are like the last one at once, as far as there is room."""
+        from spikestream.kernels.aedat4 import STRUCT, alike
+        from spikestream.kernels.packed import PACKED
+
+        rest, offset = self._inlet.rest, self._inlet.offset
+        if len(rest) < STRUCT_BYTES or len(self._heads.head) % 4:
+            return
+        words = np.ndarray(len(rest) - 3, "<u4", rest, strides=(1,))
+        stored = np.ndarray(len(rest) - STRUCT_BYTES + 1, STRUCT, rest, strides=(1,))
+        words.flags.writeable = stored.flags.writeable = False
+        head = np.frombuffer(self._heads.head, "<u4")
+        stop = len(rest) if end is None else min(len(rest), end - offset)
+        made, size = self._room.view(PACKED), self.size or (0, 0)
+        passed, packets, self._filled, self.tidy = alike(
+            words, stored, 0, stop, self._stream, head, size, self._filled, self.tidy, made
+        )
+        self._inlet.skip(passed)
+        self.packets[self._stream] += packets
 
     def _body(self, packet: Packet, payload: memoryview) -> tuple[memoryview, int, int]:
         """Return what a packet's bytes unpack to, where the events begin in it, and how many they are."""

@@ -107,19 +107,20 @@ class Heads:
     def __init__(self, identifier: bytes, width: int) -> None:
         self._identifier = identifier
         self._width = width
-        self._head = b""
+        self.head = b""
+        """What came before the vector's length in the last buffer; b"" for a buffer that has more behind it."""
 
     def vector(self, data: memoryview) -> tuple[int, int]:
         """Return (first byte, length) of the vector in a buffer, see `vector`."""
-        at = len(self._head)
-        if at and data[:at] == self._head:
+        at = len(self.head)
+        if at and data[:at] == self.head:
             length = u32(data, at)
             if at + 4 + self._width * length <= len(data):
                 return at + 4, length
         of = root(data, self._identifier)
         first, length = vector(of, 0, self._width)
         known = max(of.at + of.table_bytes, of.vtable + of.vtable_bytes) <= first - 4
-        self._head = bytes(data[: first - 4]) if known else b""
+        self.head = bytes(data[: first - 4]) if known else b""
         return first, length
 
 

@@ -21,6 +21,11 @@ class Inlet:
         """Return whether an earlier piece left the beginning of what is being waited for."""
         return bool(self._kept)
 
+    @property
+    def rest(self) -> memoryview:
+        """Return what is left of the piece, nothing where an earlier one left the beginning."""
+        return self._piece[len(self._piece) if self._kept else self._at :]
+
     def add(self, piece: memoryview) -> None:
         """Take the next piece; what is left of the one before must have been asked for."""
         self._piece, self._at = memoryview(piece).cast("B"), 0
