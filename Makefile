@@ -9,7 +9,7 @@ ARGS ?=
 SOAK ?=
 
 CODE := $(wildcard spikestream tests plugins benchmarks examples recordings config)
-PLUGINS := plugins/blinker plugins/stereo plugins/quadratic
+PLUGINS := plugins/blinker plugins/stereo plugins/quadratic plugins/camera
 BENCHMARKS := $(shell grep -ls 'from common import.*finish' benchmarks/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

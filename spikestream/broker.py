@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-from spikestream.errors import ClientError, ConfigError, nearest
+from spikestream.errors import ClientError, ConfigError
 from spikestream.security import client_tls, read_token
 
 if TYPE_CHECKING:
@@ -84,21 +84,6 @@ def _server(text: str) -> str:
         text = f"'{text}' is not where a NATS server could be"
         raise ConfigError(text, key="nats", allowed="nats://HOST:PORT or nats://HOST:PORT,HOST2:PORT2 and so on")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def query_of(query: str, known: Mapping[str, Any]) -> dict[str, str]:
-    """Return the options of a URL's query, all of which are ``known``; raises `ConfigError`."""
-    try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-    except ValueError as error:
-        raise ConfigError(f"'{query}' is no query", key="nats", allowed="name=value&name=value") from error
-    for name, _ in pairs:
-        if name not in known:
-            text, near = f"nats has no option '{name}'", nearest(name, known)
-            raise ConfigError(text, key=name, allowed=", ".join(known), nearest=near)
-    if len(dict(pairs)) < len(pairs):
-        raise ConfigError(f"an option is given twice in '{query}'", key="nats")
-    return dict(pairs)
 
 
 def number(name: str, value: int | float | str, least: float, most: float) -> float:

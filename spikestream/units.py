@@ -1,4 +1,4 @@
-"""Durations, rates, byte sizes and pixel sizes as people write them, and how we write them back."""
+"""Durations, rates, byte sizes, pixel sizes and addresses as people write them, and how we write them back."""
 
 from __future__ import annotations
 
@@ -54,6 +54,19 @@ def pixels(text: str) -> tuple[int, int]:
     if not found or not (0 < int(found[1]) <= 65536 and 0 < int(found[2]) <= 65536):
         raise ConfigError(f"'{text}' is not a sensor size", value=text, allowed="WIDTHxHEIGHT in pixels, e.g. 346x260")
     return int(found[1]), int(found[2])
+
+
+def address(text: str, example: str) -> tuple[str, int]:
+    """Return (host, port) of ``HOST:PORT``, ``[::1]:PORT``, or ``:PORT`` of this machine; raises `ConfigError`.
+
+    ``example`` is the form to show to who wrote something else.
+    """
+    host, _, port = text.removesuffix("/").rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    plain = all(one.isprintable() and one not in " /?#@[]" for one in host)
+    if not (plain and port.isascii() and port.isdigit() and int(port) < 65_536):
+        raise ConfigError(f"'{text}' is not an address", value=text, allowed=f"HOST:PORT, e.g. {example}")
+    return "127.0.0.1" if host in ("", "localhost") else host, int(port)
 
 
 def show_us(microseconds: int) -> str:

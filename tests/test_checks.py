@@ -237,6 +237,7 @@ def a_record(folder: Path) -> Callable[[], Any]:
 SENSORS: dict[str, Callable[[Path], Callable[[], Any]]] = {
     **{f"file-{name}": partial(a_recording, name) for name in sorted(built_in("formats"))},
     "record": a_record,
+    "synth": lambda folder: lambda: registry.load("sensors", "synth")("bars", take=2),
 }
 
 
@@ -251,6 +252,8 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "ws": lambda folder: "127.0.0.1:0",
     "unix": lambda folder: str(folder / "x.sock"),
     "file": lambda folder: str(folder / "x.ssp"),
+    "udp": lambda folder: "127.0.0.1:9",
+    "dv": lambda folder: "127.0.0.1:0",
 }
 
 
@@ -266,6 +269,7 @@ def test_every_built_in_is_checked():
     # inherited a service manager, NATS a broker, and TLS a certificate: their own tests hold these to the laws.
     own = {"hear", "carfac", "contrast", "chip", "simulator"}
     assert built_in("stages") == {name.partition("-")[0] for name in STAGES} | own
-    elsewhere = {"wav", "microphone", "mnist", "saccades", "nmnist", "spoken", "tonic", "nats"}
+    elsewhere = {"wav", "microphone", "mnist", "saccades", "nmnist", "spoken", "tonic", "nats", "udp", "dv", "stdin"}
+    elsewhere |= {"tcp", "tcps", "unix", "ws", "wss"}
     assert built_in("sensors") == {name.partition("-")[0] for name in SENSORS} | elsewhere
     assert built_in("outputs") == set(OUTPUTS) | {"inherited", "nats", "tcps", "wss"}

@@ -127,7 +127,7 @@ def test_any_of_them_is_converted_to_any_that_is_written(tmp_path, source, targe
     out = tmp_path / f"out{target}"
     assert main(["convert", str(path), str(out), "-q"]) == 0
     assert np.array_equal(ss.read(out).data, events)
-    assert main(["convert", str(path), str(out), "-q", "--from", "1ms", "--to", "100ms"]) == 0
+    assert main(["convert", str(path), str(out), "-fq", "--from", "1ms", "--to", "100ms"]) == 0
     assert 0 < len(ss.read(out)) < 500
 
 

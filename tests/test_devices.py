@@ -17,10 +17,10 @@ SENSORS = """
 from spikestream.errors import DeviceError
 from spikestream.sensors.base import Device
 
-class Camera:
+class Retina:
     @staticmethod
     def devices():
-        return [Device("camera://7", "EVK4", "1280x720, USB 3"), Device("camera://12", "DAVIS346")]
+        return [Device("retina://7", "EVK4", "1280x720, USB 3"), Device("retina://12", "DAVIS346")]
 
 class Locked:
     @staticmethod
@@ -40,7 +40,7 @@ class Empty:
 class Plain:
     pass
 """
-NAMES = ("camera", "locked", "broken", "empty", "plain")
+NAMES = ("retina", "locked", "broken", "empty", "plain")
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def listed(*kinds, code=0):
 def test_what_is_there_is_listed_whatever_the_others_do(site):
     # In processes of their own: PortAudio looks for devices when it is first imported, and other tests are after those.
     lines = spikestream("devices").stdout.splitlines()
-    assert spikestream("devices", "camera").stdout.splitlines()[0] == "camera://7   EVK4      1280x720, USB 3"
-    assert any(line.startswith("camera://12") and line.endswith("DAVIS346") for line in lines)
+    assert spikestream("devices", "retina").stdout.splitlines()[0] == "retina://7   EVK4      1280x720, USB 3"
+    assert any(line.startswith("retina://12") and line.endswith("DAVIS346") for line in lines)
     assert "locked: unavailable: permission is denied; try: sudo udevadm trigger" in lines
     assert "broken: unavailable: ValueError: no bus" in lines
     assert "empty: there is none" in lines
@@ -73,7 +73,7 @@ def test_what_is_there_is_listed_whatever_the_others_do(site):
 
 def test_as_json(site):
     rows = listed()
-    assert rows["camera"]["devices"][0] == {"uri": "camera://7", "name": "EVK4", "detail": "1280x720, USB 3"}
+    assert rows["retina"]["devices"][0] == {"uri": "retina://7", "name": "EVK4", "detail": "1280x720, USB 3"}
     assert (rows["locked"]["unavailable"], rows["locked"]["remedy"]) == ("permission is denied", "sudo udevadm trigger")
     assert rows["empty"] == {"kind": "empty", "devices": [], "unavailable": "", "remedy": ""}
     assert "microphone" in rows
@@ -81,7 +81,7 @@ def test_as_json(site):
 
 
 @pytest.mark.parametrize(
-    ("kinds", "code"), [(["camera"], 0), (["locked"], 4), (["broken"], 4), (["empty"], 4), (["camera", "empty"], 4)]
+    ("kinds", "code"), [(["retina"], 0), (["locked"], 4), (["broken"], 4), (["empty"], 4), (["retina", "empty"], 4)]
 )
 def test_a_named_kind_that_cannot_be_had_is_an_error(kinds, code, site):
     assert set(listed(*kinds, code=code)) == set(kinds)
@@ -89,7 +89,7 @@ def test_a_named_kind_that_cannot_be_had_is_an_error(kinds, code, site):
 
 def test_a_kind_that_is_none_is_refused(site):
     assert "sensor 'plain' has no devices to list" in spikestream("devices", "plain", code=2).stderr
-    assert "did you mean 'camera'?" in spikestream("devices", "camara", code=4).stderr
+    assert "did you mean 'retina'?" in spikestream("devices", "ratina", code=4).stderr
     assert "does not load" in spikestream("devices", "gone", code=4).stderr
 
 

@@ -13,7 +13,7 @@ from small import SIZE, events, noise
 
 from spikestream.batch import Events, cut
 from spikestream.errors import ModelError
-from spikestream.sensors.nats.order import Mark, Order, size_in
+from spikestream.sensors.base.order import Mark, Order, size_in
 from spikestream.wire import Gap, Outgoing, Stats, kind_of, loss_frame
 
 TOPIC = "main.filter.events"

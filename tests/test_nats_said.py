@@ -62,7 +62,7 @@ def test_urls_of_an_output_that_make_no_sense(url, what):
         ("host/a.b.c", {"durable": "x"}, "only what a stream keeps has a durable"),
         ("host/a.b.c", {"stream": "a b"}, "is no name"),
         ("host/a.b.c", {"stream": "A", "lease_s": "0"}, "lease_s = '0' is out of range"),
-        ("host/a.b.c", {"size": "4"}, "is no size"),
+        ("host/a.b.c", {"size": "4"}, "is not a sensor size"),
         ("host/a.b.c", {"token_file": "/nowhere"}, "the token file /nowhere cannot be read"),
         ("host/a.b.c", {"tls_ca": "/nowhere", "size": "4x4"}, "/nowhere holds no certificates"),
     ],

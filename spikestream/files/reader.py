@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from spikestream.registry import load
 CHUNK = 1 << 19
 HEAD = 4096
 """What the formats may look at to know their own."""
+LEAPING = ("clamp", "drop")
+"""Time policies by which what comes before a moment, if it is in order, does not matter from then on."""
 
 
 class Reader:
@@ -59,7 +62,7 @@ class Reader:
         try:
             self.bytes = os.fstat(self._file.fileno()).st_size or None
             """The size of the file; None for a pipe, which does not know."""
-            self._filled = self._read(HEAD)
+            self._filled = self._read(1 if format else HEAD)  # a pipe may have no more for long
             self._format = self._find(format)
             keywords = {"sensor": sensor, "size": size, "raw": raw, **options}
             self._check(keywords)
@@ -69,6 +72,8 @@ class Reader:
             self.close()
             raise
         self._arrays: Iterator[Array] = self._decoded()
+        self._place = 0  # where to go on, once what has been decoded is handed out; 0 for no leap
+        self._leapt = False  # whether the container has leapt
 
     def _check(self, keywords: dict[str, Any]) -> None:
         paths = 0 if self._format.container is None else 1
@@ -137,6 +142,29 @@ class Reader:
         if first is not None:
             self._arrays = chain([first], self._arrays)
 
+    def leap(self, from_us: int) -> None:
+        """Leave out what by the file's own index lies before the first event and ``from_us`` µs more, if it has one.
+
+        The first events still come, and from the place on all as they would have; nothing between is decoded, counted,
+        or looked at for what is wrong.
+        """
+        first = next(self._arrays, None)
+        if first is None:
+            return
+        self._arrays = chain([first], self._arrays)
+        t = int(first["t"][0]) + from_us
+        if not from_us or self.problems or self.time not in LEAPING:
+            return
+        if self.container is not None:
+            self._leapt = bool(hasattr(self.container, "leap") and self.container.leap(t))
+        elif self.path != "-" and not self._file.closed and hasattr(self._codec, "place"):
+            self._place = self._told_place(t)
+
+    def _told_place(self, t: int) -> int:
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            place: int = self._codec.place(data, t) or 0  # type: ignore[union-attr]  # it was looked for
+        return place if place > self.consumed + self._filled else 0
+
     def header(self) -> None:
         """Let the decoder read the header and nothing else: a codec decodes events only when its feed is iterated.
 
@@ -192,16 +220,34 @@ class Reader:
 
     def _parts(self) -> Iterator[Array]:
         if self.container is not None:
-            for events in self.container.events():
-                yield events
-                self.consumed = self.container.consumed
-            self.consumed = self.container.consumed
+            yield from self._contents(self.container)
         while self._codec is not None and self._filled:
-            yield from self._codec.feed(self._chunk[: self._filled])
+            for events in self._codec.feed(self._chunk[: self._filled]):
+                yield events
+                if self._place:
+                    break
             self.consumed += self._filled
+            if self._place:
+                self._land(self._codec)
             self._filled = self._read()
         if self._codec is not None:
             yield from ended(self._codec)
+
+    def _land(self, codec: Any) -> None:
+        codec.leap(self._place)
+        self._file.seek(self._place)
+        self.consumed, self._place = self._place, 0
+        self._order = Order(self.time, self.problems)  # how far the leap is says nothing of the recording
+
+    def _contents(self, container: Container) -> Iterator[Array]:
+        for events in container.events():
+            yield events
+            self.consumed = container.consumed
+            if self._leapt:
+                self._leapt, self._order = False, Order(self.time, self.problems)
+                yield from self._contents(container)
+                return
+        self.consumed = container.consumed
 
     def _read(self, at_least: int = 1) -> int:
         """Fill the chunk's start and return by how many bytes; less than ``at_least`` only at the end of the file."""

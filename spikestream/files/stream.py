@@ -76,7 +76,7 @@ def stream_of(reader: Reader, **cutting: Any) -> Iterator[Events]:
     Its first events are decoded at once. Raises `ConfigError` for the time policy ``keep``, and as `batches`.
     """
     _check_order(reader)
-    reader.peek()
+    reader.leap(cutting.get("from_us") or 0)
     return batches(reader, size=reader.size, problems=reader.problems, **cutting)
 
 

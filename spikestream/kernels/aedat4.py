@@ -49,9 +49,10 @@ def alike(
     packets, before = 0, 16 + 4 * len(head)
     while at + before <= end:
         packet_bytes, n = np.int64(words[at + 4]), np.int64(words[at + before - 4])
-        if at + 8 + packet_bytes > end or before + WIDTH * n > 8 + packet_bytes or filled + n > len(events):
+        if at + 8 + packet_bytes > end or filled + n > len(events):
             break
-        same = words[at] == stream and np.int64(words[at + 8]) + 4 == packet_bytes
+        same = 0 <= 8 + packet_bytes - before - WIDTH * n < WIDTH  # whole, and with nothing of note behind it
+        same &= words[at] == stream and np.int64(words[at + 8]) + 4 == packet_bytes
         for i in range(len(head)):
             same &= words[at + 12 + 4 * i] == head[i]
         if not same:

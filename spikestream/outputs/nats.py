@@ -18,9 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from spikestream.broker import ANSWER_S, EPOCH, cancelled, connect, is_name, number, place_of, query_of, trouble, why
+from spikestream.broker import ANSWER_S, EPOCH, cancelled, connect, is_name, number, place_of, trouble, why
 from spikestream.errors import ClientError, ConfigError
 from spikestream.outputs.base.due import Due, Published
+from spikestream.outputs.base.query import patterns_of, query_of
 from spikestream.wire import Backlog, Delivery, Flow, Hello, Outgoing, is_pattern, loss_frame, matches
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Nats:
     def __init__(self, location: str) -> None:
         servers, _, query = location.partition("?")
         known = inspect.signature(self._set).parameters
-        self._set(**query_of(query, known))
+        self._set(**query_of("nats", query, known))
         self._place = place_of(
             servers.rstrip("/"), **{key: getattr(self, key) for key in ("token_file", "user", "tls_ca")}
         )
@@ -104,12 +105,10 @@ class Nats:
         tls_ca: str = "",
     ) -> None:
         self.token_file, self.user, self.tls_ca = token_file, user, tls_ca
-        self.stream, self.patterns = stream, topics.split(",")
+        self.stream, self.patterns = stream, patterns_of(topics)
         self.prefix = f"{prefix}." if prefix else ""
         if stream and not is_name(stream):
             raise ConfigError(f"'{stream}' is no name of a stream", key="stream", allowed="letters, digits, - and _")
-        if wrong := [one for one in self.patterns if not is_pattern(one)]:
-            raise ConfigError(f"{wrong} are not topics", key="topics", allowed="main.readout.decisions,*.filter.events")
         if prefix and (not is_pattern(prefix) or set(prefix) & set("*>")):
             raise ConfigError(f"'{prefix}' cannot stand before a topic", key="prefix", allowed="names, dots between")
         if storage not in ("file", "memory"):

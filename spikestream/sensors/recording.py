@@ -10,6 +10,7 @@ from spikestream.batch import Events, cut
 from spikestream.errors import ConfigError, RecordingError, nearest
 from spikestream.files.reader import Reader
 from spikestream.files.stream import stream_of
+from spikestream.sensors.base.aside import aside
 from spikestream.units import pixels
 
 TURN = 8
@@ -90,14 +91,22 @@ class Recording:
         """
         self._rewind()
         with self._reader:
-            for number, batch in enumerate(self._stream):
-                if number % TURN == 0:
-                    await asyncio.sleep(0)
+            async for batch in self._taken():
                 if start and batch.stop <= start:
                     continue
                 rest = cut(batch, start)[1] if start and start > batch.start else batch
                 self.sent += len(rest)
                 yield rest
+
+    async def _taken(self) -> AsyncIterator[Events]:
+        if self.location == "-":  # whoever writes to it may take their time, and the loop is everybody's
+            async for batch in aside(self._stream):
+                yield batch
+            return
+        for number, batch in enumerate(self._stream):
+            if number % TURN == 0:
+                await asyncio.sleep(0)
+            yield batch
 
     def _rewind(self) -> None:
         if not self._fresh:

@@ -170,8 +170,8 @@ class Lane:
             lost, held = {"ring full": self.sensor.dropped}, self.sensor.held
             hops.insert(0, Hop("device to sensor", self.sensor.captured, self.sensor.taken, dropped=lost, held=held))
         if isinstance(self.sensor, Counting):
-            name, came, filtered, dropped = self.sensor.intake()
-            hops.insert(0, Hop(name, came, self.sensor.sent, filtered, dropped))
+            name, came, filtered, dropped, held = self.sensor.intake()
+            hops.insert(0, Hop(name, came, self.sensor.sent, filtered, dropped, held))
         if self.recorder is not None:
             hops.append(Hop("pipeline to record", self.pipeline.taken, self.recorder.rows, held=self.recorder.held))
         return hops

@@ -76,7 +76,7 @@ class Copy:
         given = {key: value for key, value in given.items() if value} | named(self.options.option)
         reader = Reader(self.options.source, size=self._size, **given)
         try:
-            reader.peek()
+            reader.leap(self.from_us)
         except BaseException:
             reader.close()
             raise

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from spikestream.batch import Array
+from spikestream.errors import RecordingError
 from spikestream.files.containers.hdf5_writing import Packer
-from spikestream.files.feeder import feed
+from spikestream.files.feeder import News, feed
 from spikestream.formats.base import Empty, Format, Spare, chunks
 from spikestream.formats.base.columns import OPTIONS, Columns, check_order, named, split, told_order
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
+WORTH = 1 << 20
+"""Rows to leave out that are worth opening the file once more."""
 READ = "spikestream.files.containers.hdf5_reading:read"
 
 
@@ -45,8 +50,9 @@ class Container:
         self.consumed = 0
         self.empty: Empty = Spare()
         self._order, self._unit = order, unit
+        self._path, self._group = path, group
         self._bytes = os.stat(path).st_size
-        self._news = feed(READ, path, {"group": group})
+        self._news = self._opened(None)
         facts, _ = next(self._news)
         stored = tuple(facts["size"]) if facts["size"] else None
         self.sensor: str = facts["sensor"]
@@ -55,13 +61,42 @@ class Container:
         self._columns = Columns(self.warnings, size or stored, unit)
         self.size = self._columns.size
 
+        self._made = self._arrays(self._news)
+
+    def _opened(self, since: int | None) -> Iterator[News]:
+        return feed(READ, self._path, {"group": self._group, "since": since})
+
+    def leap(self, t: int) -> bool:
+        """Let `events` go on with those at ``t`` µs, and some before, as the file's index tells where they are.
+
+        Return whether it does: not where there is no index, or it is wrong, or that is not far ahead.
+        """
+        done, first = self._columns.done, None
+        if self._count - done < WORTH or self._unit not in (None, "us"):
+            return False
+        news = self._opened(t - self._offset)
+        arrays = self._arrays(news)
+        with suppress(RecordingError):  # it will come in its place
+            self._columns.done = next(news)[0]["row"]
+            first = next(arrays, None) if self._columns.done > done else None
+        if first is None or first["t"][0] >= t:
+            news.close()  # type: ignore[attr-defined]  # it is a generator
+            self._columns.done = done
+            return False
+        self.close()
+        self._news, self._made = news, chain([first], arrays)
+        return True
+
     def summary(self) -> tuple[int, None, None]:
         """Return how many events there are."""
         return self._count, None, None
 
     def events(self) -> Iterator[Array]:
         """Yield arrays (n,) EVENT; raises `RecordingError` where the file is damaged or a row is no event."""
-        for facts, data in self._news:
+        yield from self._made
+
+    def _arrays(self, news: Iterator[News]) -> Iterator[Array]:
+        for facts, data in news:
             if "filters" in facts:
                 parts = self._unpacked(facts["filters"], facts["rows"], facts["chunk"], _dtype(facts["kind"]), data)
             else:

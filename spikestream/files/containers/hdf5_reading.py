@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -37,8 +38,11 @@ class Place(NamedTuple):
     data: dict[str, Any]
 
 
-def read(path: str, group: str | None) -> Iterator[News]:
-    """Yield what a file is, then the values of its events in blocks; raises `RecordingError`, `PluginError`."""
+def read(path: str, group: str | None, since: int | None = None) -> Iterator[News]:
+    """Yield what a file is, then the values of its events in blocks; raises `RecordingError`, `PluginError`.
+
+    Rows before ``since``, in µs as stored, are left out as far as the file's own index tells which they are.
+    """
     h5py = library()
     try:
         with h5py.File(path, "r") as file:
@@ -47,8 +51,9 @@ def read(path: str, group: str | None) -> Iterator[News]:
             for dataset in place.data.values():
                 _check(h5py, dataset, size)
             count = len(next(iter(place.data.values())))
-            yield _facts(file, place, count), memoryview(b"")
-            yield from _blocks(place, count)
+            row = 0 if since is None else _row(file, place, count, since)
+            yield _facts(file, place, count) | {"row": row}, memoryview(b"")
+            yield from _blocks(place, count, row)
     except (RecordingError, PluginError):
         raise
     except Exception as error:  # the library and what wraps it know no end of ways to trip over a damaged byte
@@ -148,6 +153,30 @@ def _is_ecf(dataset: Any) -> bool:
     return bool(fields and _filters(dataset) == [ECF])
 
 
+def _row(file: Any, place: Place, count: int, since: int) -> int:
+    """Return a row, the first of a chunk, before all events at ``since`` µs or later; 0 where no index tells.
+
+    Sources of the indexes: OpenEB's writer (an entry for each 2 ms), DSEC's scripts (a row for each ms).
+    """
+    home, row = next(iter(place.data.values())).parent, 0
+    if "" in place.data and _is_index(index := home.get("indexes"), ("id", "ts")):
+        offset = int(_text(index, "offset") or 0)
+        entry = bisect_left(range(len(index)), since, key=lambda at: int(index[at]["ts"]) - offset)
+        row = int(index[max(0, entry - 1)]["id"])
+    elif _is_index(index := file.get("ms_to_idx"), None):
+        row = int(index[min(max(0, since // 1_000), len(index) - 1)])
+    step = _step(place)
+    return min(max(0, row), count) // step * step
+
+
+def _is_index(one: Any, names: tuple[str, str] | None) -> bool:
+    """Return whether a dataset has rows of these fields, or of whole numbers, and is packed as the library unpacks."""
+    shape, dtype = getattr(one, "shape", None), getattr(one, "dtype", None)
+    if shape is None or dtype is None or len(shape) != 1 or not shape[0] or set(_filters(one)) - OURS - PLUGINS:
+        return False
+    return bool(dtype.names == names and (names is not None or dtype.kind in "iu"))
+
+
 def _facts(file: Any, place: Place, count: int) -> dict[str, Any]:
     data = next(iter(place.data.values()))
     home = data.parent
@@ -191,14 +220,21 @@ def _number(one: Any, name: str) -> int | None:
     return int(array.reshape(-1)[0]) if array.size == 1 and array.dtype.kind in "iu" else None
 
 
-def _blocks(place: Place, count: int) -> Iterator[News]:
+def _step(place: Place) -> int:
+    """Return how many rows are read at a time: whole chunks."""
     first = next(iter(place.data.values()))
     if "" in place.data and _is_handed_on(first):
-        yield from _pieces(first, count)
-        return
+        return int(first.chunks[0])
     step = max((one.chunks[0] for one in place.data.values() if one.chunks is not None), default=ROWS)
-    step = max(step, ROWS // step * step)
-    for at in range(0, count, step):
+    return int(max(step, ROWS // step * step))
+
+
+def _blocks(place: Place, count: int, row: int) -> Iterator[News]:
+    first, step = next(iter(place.data.values())), _step(place)
+    if "" in place.data and _is_handed_on(first):
+        yield from _pieces(first, count, row)
+        return
+    for at in range(row, count, step):
         block = {name: one[at : min(at + step, count)] for name, one in place.data.items()}
         rows = min(step, count - at)
         for begin in range(0, rows, ROWS):
@@ -218,10 +254,10 @@ def _filters(dataset: Any) -> list[int]:
     return [int(plist.get_filter(i)[0]) for i in range(plist.get_nfilters())]
 
 
-def _pieces(dataset: Any, count: int) -> Iterator[News]:
+def _pieces(dataset: Any, count: int, row: int) -> Iterator[News]:
     """Yield chunks as they are stored, and which filters to undo: one that made nothing smaller was left out."""
     rows, filters, kind = dataset.chunks[0], _filters(dataset), _kind(dataset.dtype)
-    for at in range(0, count, rows):
+    for at in range(row, count, rows):
         left_out, stored = dataset.id.read_direct_chunk((at,))
         applied = [one for i, one in enumerate(filters) if not left_out >> i & 1]
         yield {"filters": applied, "rows": min(rows, count - at), "chunk": rows, "kind": kind}, memoryview(stored)

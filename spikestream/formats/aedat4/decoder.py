@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from mmap import mmap
 from typing import NamedTuple
 
 import numpy as np
 
 from spikestream.batch import EVENT, Array
 from spikestream.errors import RecordingError
-from spikestream.formats.aedat4 import flatbuffer, header
+from spikestream.formats.aedat4 import flatbuffer, header, table
 from spikestream.formats.aedat4.packing import Unpacker
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.inlet import Inlet
@@ -80,6 +81,14 @@ class Decoder:
         if self._header is None:
             self._read_header()
         return self._events()
+
+    def place(self, data: bytes | mmap, t: int) -> int | None:
+        """Return the byte of a packet from which on all events at ``t`` µs or later come, see `table.place`."""
+        return None if self._header is None else table.place(data, self._header, self._stream, t)
+
+    def leap(self, byte: int) -> None:
+        """Go on with the packet that begins at a byte of the file: what is fed next comes from there."""
+        self._inlet, self._packet, self._room, self._filled = Inlet(byte), None, NONE, 0
 
     def finish(self) -> None:
         """Raise `RecordingError` where the file ends inside its header or a packet, or before its data table."""

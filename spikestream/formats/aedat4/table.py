@@ -65,23 +65,54 @@ def table_summary(data: bytes | mmap, stream: int | str | None = None) -> tuple[
         if head.end is None or not start <= head.end < len(view):
             return None
         chosen, _ = header.choose(head.streams, stream)
-        return _summary(Unpacker(head.compression)(view[head.end :]), chosen.id)
+        listed = _listed(view, head, chosen.id)
     except SpikestreamError:
         return None
+    if listed is None:
+        return None
+    _, _, counts, first, last = listed
+    return (int(counts.sum()), int(first.min()), int(last.max())) if len(counts) else (0, 0, 0)
 
 
-def _summary(body: memoryview, stream: int) -> tuple[int, int, int] | None:
-    at, n = flatbuffer.vector(flatbuffer.root(body, b"FTAB"), 0, 4)
-    rows = at + 4 * np.arange(n)
+def place(data: bytes | mmap, head: header.Header, stream: int, t: int) -> int | None:
+    """Return the byte of a packet of a stream from which on all its events at ``t`` µs or later come.
+
+    It is the packet before the first one that has any: a bit that is wrong in a stamp of the table rarely moves it
+    further. None where there is no table, it is damaged or does not tell times, or packets overlap in time or are not
+    where it says. ``data`` is the whole file, ``head`` its header.
+    """
+    view = memoryview(data)
+    if head.end is None or not head.end < len(view):
+        return None
+    try:
+        listed = _listed(view, head, stream)
+    except SpikestreamError:
+        return None
+    if listed is None or not len(listed[0]):
+        return None
+    at, packets, _, first, last = listed
+    times = np.stack([first, last], axis=1).ravel()
+    if np.any(np.diff(times) < 0) or np.any(np.diff(at) <= 0):
+        return None
+    number = max(0, int(np.searchsorted(last, t)) - 1)
+    byte = int(at[number]) - 8
+    there = 0 <= byte <= head.end - 8 and struct.unpack_from("<q", view, byte)[0] == packets[number]
+    return byte if there else None
+
+
+def _listed(view: memoryview, head: header.Header, stream: int) -> tuple[Array, ...] | None:
+    """Return of a stream's packets, (n,) each: places of their payloads, their headers as one number, how many events
+    they have, first and last t; None where that is not told."""
+    body = Unpacker(head.compression)(view[head.end :])
+    begin, n = flatbuffer.vector(flatbuffer.root(body, b"FTAB"), 0, 4)
+    rows = begin + 4 * np.arange(n)
     data = np.frombuffer(body, np.uint8)
     tables = rows + _gather(data, rows, "<u4").astype(np.int64)
     mine = tables[_column(data, tables, 1, "<i4") == stream]
-    if not len(mine):
-        return 0, 0, 0
-    counts, first, last = (_column(data, mine, index, "<i8") for index in (2, 3, 4))
-    if counts.min() <= 0 or counts.max() > UNPACKED_LIMIT // 16:
+    at, packets, counts, first, last = (_column(data, mine, index, "<i8") for index in range(5))
+    if len(mine) and (counts.min() <= 0 or counts.max() > UNPACKED_LIMIT // 16):
         return None
-    return int(counts.sum()), int(first.min()), int(last.max())
+    return at, packets, counts, first, last
 
 
 def _column(data: Array, tables: Array, index: int, kind: str) -> Array:

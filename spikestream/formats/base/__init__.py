@@ -46,6 +46,8 @@ class Decoder(Protocol):
     Two more attributes are for speed. One that decodes into memory it asks ``empty`` for (an `Empty`, such as `Spare`)
     lets a whole recording be read into the place where it stays. ``tidy`` says that the events of the array yielded
     last lie within ``size`` and each comes at most a second after the one before it, and never before it.
+    Two are for files with an index: ``place(file, t)``, given the whole file, returns the byte from which on all events
+    at ``t`` µs or later come, None where the index does not say; ``leap(byte)`` lets the bytes fed next be those there.
     Two are for formats that need them: ``notes`` lists what was taken for granted, one line each, nothing being wrong;
     and ``last()`` yields the events that only the end of the bytes completes, see `ended`.
     """
@@ -75,8 +77,10 @@ def ended(decoder: Decoder) -> Iterator[Array]:
 class Container(Protocol):
     """A recording whose parts lie anywhere in its file, or whose library needs a path: opened, then iterated once.
 
-    Everything as in `Decoder`, but ``size`` and ``sensor`` are known once it is built. The room of files holds those
-    that read a file; building one raises `RecordingError`, and `PluginError` where a library is not installed.
+    Everything as in `Decoder`, but ``size`` and ``sensor`` are known once it is built. One whose file has an index may
+    have ``leap(t)``: the next `events` begin at a place before all those at ``t`` µs or later; it returns whether they
+    do. The room of files holds those that read a file; building one raises `RecordingError`, and `PluginError` where a
+    library is not installed.
     """
 
     size: tuple[int, int] | None

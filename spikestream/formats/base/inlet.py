@@ -6,8 +6,8 @@ from __future__ import annotations
 class Inlet:
     """A queue of at most one piece and the beginning that an earlier piece left of what is being waited for."""
 
-    def __init__(self) -> None:
-        self.offset = 0
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
         """Of the next byte to go out, from the start of the file."""
         self._kept = bytearray()
         self._piece = memoryview(b"")

@@ -87,7 +87,7 @@ def open_output(url: str, **options: Any) -> Output:
             f"'{url}' is not a URL to publish at",
             value=url,
             allowed="tcp://HOST:PORT, tcps://HOST:PORT, ws://HOST:PORT, wss://HOST:PORT, unix:///PATH, "
-            "file:///PATH, nats://HOST:PORT",
+            "file:///PATH, nats://HOST:PORT, udp://HOST:PORT, dv://HOST:PORT",
         )
     make = registry.load("outputs", scheme)
     known = inspect.signature(make).parameters

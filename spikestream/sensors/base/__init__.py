@@ -101,8 +101,8 @@ class Resumable(Protocol):
 class Counting(Protocol):
     """A sensor that counts what comes to it, too: one hop more for the ledger."""
 
-    def intake(self) -> tuple[str, int, Mapping[str, int], Mapping[str, int]]:
-        """Return the hop's name, the rows that came, and those filtered and dropped of them, by reason."""
+    def intake(self) -> tuple[str, int, Mapping[str, int], Mapping[str, int], int]:
+        """Return the hop's name, the rows that came, those filtered and dropped of them, by reason, and those held."""
         ...
 
 

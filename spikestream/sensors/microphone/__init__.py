@@ -15,9 +15,10 @@ from time import monotonic_ns
 from typing import Any
 
 from spikestream.batch import Array, Sound
-from spikestream.errors import ConfigError, DeviceError, SpikestreamError
+from spikestream.errors import DeviceError, SpikestreamError
 from spikestream.sensors import base
 from spikestream.sensors.base.capture import Capture
+from spikestream.sensors.base.choices import whole
 from spikestream.sensors.microphone.driver import (
     Device,
     answered,
@@ -63,9 +64,9 @@ class Microphone:
         length_us: int | str = 10_000,
     ) -> None:
         self.wanted = device or location.strip("/")
-        self.samplerate_hz = _whole("samplerate_hz", samplerate_hz, 8_000, 96_000)
-        self.channels = _whole("channels", channels, 1, MOST_CHANNELS)
-        self._length_us = _whole("length_us", length_us, 1_000, 1_000_000)
+        self.samplerate_hz = whole("samplerate_hz", samplerate_hz, 8_000, 96_000)
+        self.channels = whole("channels", channels, 1, MOST_CHANNELS)
+        self._length_us = whole("length_us", length_us, 1_000, 1_000_000)
         self.sent = 0
         self.came_ns = 0  # when the first sample of the last batch was there, on the monotonic clock
         self.vanished = 0
@@ -290,15 +291,3 @@ class Microphone:
             with suppress(SpikestreamError, asyncio.CancelledError):
                 await working
             raise
-
-
-def _whole(name: str, value: int | str, least: int, most: int) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = least - 1
-    if not least <= number <= most:
-        raise ConfigError(
-            f"{name} = {value!r} is out of range", key=name, value=value, allowed=f"{least:,} to {most:,}"
-        )
-    return number

@@ -6,23 +6,20 @@ the sensor waits for the pipeline, is had by one process at a time, and goes on 
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 from spikestream.broker import Place, is_name, need_nats, number, place_of
 from spikestream.errors import ClientError, ConfigError
+from spikestream.sensors.base.aside import answered
+from spikestream.sensors.base.order import Mark
 from spikestream.sensors.nats.kept import Kept, last_kept
 from spikestream.sensors.nats.live import Live, next_live
-from spikestream.sensors.nats.order import Mark
+from spikestream.units import pixels
 from spikestream.wire import is_pattern
 
 __all__ = ["Mark", "nats"]
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 def nats(
@@ -57,40 +54,14 @@ def nats(
     if durable and not stream:
         raise ConfigError("only what a stream keeps has a durable", key="durable", allowed="stream=NAME&durable=NAME")
     seconds = number("lease_s", lease_s, 1, 3_600), number("standby_s", standby_s, 0, 86_400)
-    pixels = _pixels(size) if size else _asked(place, subject, stream)
-    return Kept(place, subject, stream, name, pixels, *seconds) if stream else Live(place, subject, pixels)
-
-
-def _pixels(size: str) -> tuple[int, int]:
-    sides = size.split("x")
-    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and 0 < int(side) <= 65_536 for side in sides):
-        raise ConfigError(f"'{size}' is no size", key="size", value=size, allowed="WIDTHxHEIGHT in pixels: 640x480")
-    return int(sides[0]), int(sides[1])
+    known = pixels(size) if size else _asked(place, subject, stream)
+    return Kept(place, subject, stream, name, known, *seconds) if stream else Live(place, subject, known)
 
 
 def _asked(place: Place, subject: str, stream: str) -> tuple[int, int]:
     """Return the size of the last batch there is, or of the next one; raises `ClientError`."""
-    found = _run(last_kept(place, subject, stream) if stream else next_live(place, subject))
+    found = answered(last_kept(place, subject, stream) if stream else next_live(place, subject))
     if found is None:
         text = f"nothing of a known size has been published as {subject} at {place.url}"
         raise ClientError(text, remedy="start its publisher first, or tell the size: ?size=640x480")
     return found
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Return what a coroutine returns, run on a loop of its own: this may be called on another."""
-    made: list[T] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            made.append(asyncio.run(work))
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="nats")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return made[0]

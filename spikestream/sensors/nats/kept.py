@@ -16,11 +16,11 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from spikestream.batch import Events
+from spikestream.batch import Events, Spikes
 from spikestream.broker import ANSWER_S, EPOCH, Place, connect, trouble, why
 from spikestream.errors import ClientError, ModelError
+from spikestream.sensors.base.order import Mark, Order, size_in
 from spikestream.sensors.nats.lease import Lease
-from spikestream.sensors.nats.order import Mark, Order, size_in
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -85,10 +85,9 @@ class Kept:
         """Return whether the stream is ours at the moment."""
         return self._lease is not None and self._lease.held
 
-    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int]]:
-        """Return the hop before it: its name, the rows that came, those it had had before, and those it dropped."""
-        order = self._order
-        return "broker to sensor", order.received, {"repeated": order.repeated}, {"out of place": order.misplaced}
+    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int], int]:
+        """Return the hop before it, in events: see `Counting`."""
+        return "broker to sensor", *self._order.intake()
 
     def stats(self) -> dict[str, Any]:
         """Return its figures as they are published; ``acknowledged`` and ``at`` are numbers of stored messages."""
@@ -154,7 +153,7 @@ class Kept:
             )  # which the broker answers when it has noted it
             self._acknowledged = whole
 
-    async def batches(self, start: int = 0) -> AsyncIterator[Events]:
+    async def batches(self, start: int = 0) -> AsyncIterator[Events | Spikes]:
         """Yield what is kept from where it stands on, as it comes; never ends. What it begins at is not ``start``'s."""
         async for message in self._messages():
             at = message.metadata.sequence.stream

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from spikestream.batch import Events
+from spikestream.batch import Events, Spikes
 from spikestream.broker import EPOCH, Place, connect
-from spikestream.sensors.nats.order import Mark, Order, size_in
+from spikestream.sensors.base.order import Mark, Order, size_in
 
 LOOK_S = 5.0
 """So long the first batch is waited for that tells the size."""
@@ -30,16 +30,15 @@ class Live:
         """Return how many events were handed out."""
         return self._order.sent
 
-    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int]]:
-        """Return the hop before it: its name, the rows that came, those it had had before, and those it dropped."""
-        order = self._order
-        return "broker to sensor", order.received, {"repeated": order.repeated}, {"out of place": order.misplaced}
+    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int], int]:
+        """Return the hop before it, in events: see `Counting`."""
+        return "broker to sensor", *self._order.intake()
 
     def stats(self) -> dict[str, Any]:
         """Return its figures as they are published."""
         return {"subject": self._subject, **self._order.stats()}
 
-    async def batches(self, start: int = 0) -> AsyncIterator[Events]:
+    async def batches(self, start: int = 0) -> AsyncIterator[Events | Spikes]:
         """Yield what is published from now on; a stream that is not as far as ``start`` µs is moved there."""
         if start and self._order.mark.now is None:
             self._order.mark = Mark(now=start)

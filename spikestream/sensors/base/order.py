@@ -1,4 +1,4 @@
-"""What comes from a broker, put right: every batch once and in order, what is missing left out and counted.
+"""What another spikestream publishes, put right: every batch once and in order, what is missing left out and counted.
 
 Sans IO, and a function of what comes alone: no clock, no chance. So whoever begins at a `Mark` gets, of the same
 messages, the same batches as who was there before.
@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from spikestream.batch import Events
+import numpy as np
+
+from spikestream.batch import Array, Events, Spikes, moved
 from spikestream.errors import ClientError, ModelError
 from spikestream.sensors.base import LONGEST_US
 from spikestream.wire import MAX_FRAME_EVER, FrameReader, Message
@@ -53,15 +55,15 @@ class Mark:
 
 
 class Order:
-    """Bundles of frames in, batches of events out; `mark` is where it stands.
+    """Bundles of frames, or messages, in, batches out; `mark` is where it stands.
 
-    ``size`` is what all batches must have, and what is outside of it is nothing of ours. Counts, of rows:
-    ``received == sent + repeated + misplaced``. ``missing`` counts the messages that never came and ``foreign``
-    those that were none of a publisher of events.
+    ``size`` is what all batches of events must have, and what is outside of it is nothing of ours; with ``axons``
+    batches are of spikes. Counts, of rows: ``received == sent + repeated + misplaced``. ``missing`` counts the messages
+    that never came and ``foreign`` those that were none of such a publisher.
     """
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, size: tuple[int, int] | None, axons: int | None = None) -> None:
+        self.size, self.axons = size, axons
         self.mark = Mark()
         self.received = self.sent = self.repeated = self.misplaced = self.missing = self.foreign = 0
 
@@ -70,7 +72,20 @@ class Order:
         names = ("received", "sent", "repeated", "missing", "foreign")
         return {name: getattr(self, name) for name in names}
 
-    def take(self, epoch: str | None, bundle: bytes, at: int = 0) -> Iterator[Events]:
+    def intake(self) -> tuple[int, dict[str, int], dict[str, int], int]:
+        """Return the rows that came, those it had had before, those it dropped, and 0 held: see `Counting`."""
+        return self.received, {"repeated": self.repeated}, {"out of place": self.misplaced}, 0
+
+    def accept(self, epoch: str, message: Message) -> Events | Spikes | None:
+        """Return the batch of a message of a publisher's ``epoch``, None where there is none in it, or nothing new."""
+        if not (message.lost or self._ours(message)):
+            self.foreign += 1
+            return None
+        batch = self._next(epoch, message, 0, 0)
+        self.sent += 0 if batch is None else len(batch)
+        return batch
+
+    def take(self, epoch: str | None, bundle: bytes, at: int = 0) -> Iterator[Events | Spikes]:
         """Yield the batches of a bundle that are new; ``at`` is its number in the store.
 
         The mark moves with each batch, before it is yielded.
@@ -102,13 +117,16 @@ class Order:
 
     def _ours(self, message: Message) -> bool:
         """Return whether a message is a batch that our sensor may have given."""
-        if message.kind != "events" or message.size not in (None, self.size) or message.of is not None:
+        if message.of is not None or not 0 <= message.stop - message.start <= LONGEST_US:
+            return False
+        if self.axons is not None:
+            return message.kind == "spikes" and (not message.n or int(message.data["axon"].max()) < self.axons)
+        if message.kind != "events" or message.size not in (None, self.size) or self.size is None:
             return False
         data, (width, height) = message.data, self.size
-        inside = not len(data) or (data["x"].max() < width and data["y"].max() < height)
-        return bool(inside) and 0 <= message.stop - message.start <= LONGEST_US
+        return not len(data) or bool(data["x"].max() < width and data["y"].max() < height)
 
-    def _next(self, epoch: str, message: Message, at: int, whole: int) -> Events | None:
+    def _next(self, epoch: str, message: Message, at: int, whole: int) -> Events | Spikes | None:
         """Return the batch of a message, None where it has none or an old one."""
         mark = self.mark
         if epoch != mark.epoch:
@@ -128,7 +146,7 @@ class Order:
         self.mark = replace(mark, now=batch.stop, shift=batch.start - message.start)
         return batch
 
-    def _placed(self, mark: Mark, message: Message) -> Events | None:
+    def _placed(self, mark: Mark, message: Message) -> Events | Spikes | None:
         """Return the batch in our time, None where there is no place for it."""
         now = message.start if mark.now is None else mark.now
         shift = mark.shift
@@ -137,9 +155,13 @@ class Order:
         start, stop = message.start + shift, message.stop + shift
         if start < now or start == stop or stop > TIME_LIMIT:
             return None
-        data = message.data.copy()
-        data["t"] += shift
-        return Events(start, stop, data, self.size)
+        if self.axons is not None:
+            return moved(Spikes(message.start, message.stop, *_columns(message.data)), shift)
+        return moved(Events(message.start, message.stop, message.data, self.size), shift)
+
+
+def _columns(rows: Array) -> tuple[Array, Array]:
+    return rows["t"].astype(np.int64), rows["axon"].astype(np.int32)
 
 
 def _one(message: Message) -> tuple[int, int, int]:

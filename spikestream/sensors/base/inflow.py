@@ -1,0 +1,124 @@
+"""A live sensor whose events come as bytes of a format, from a socket or a pipe, through the decoder of recordings.
+
+    bytes --decoder--> events --timeline--> batches
+
+Stamps are the sensor's own. Bytes that are not what the format says end it, and so does the other end: to try again is
+the daemon's business, which has a policy for it. Memory is what the decoder says that it holds at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from time import monotonic, monotonic_ns
+from typing import Any
+
+import numpy as np
+
+from spikestream.batch import EVENT, Array, Events
+from spikestream.errors import DeviceError, RecordingError
+from spikestream.formats.base import Decoder
+from spikestream.sensors.base.choices import size_of
+from spikestream.sensors.base.timeline import Timeline
+
+LOOK_S = 5.0
+"""So long the other end may take until what it sends has told the size."""
+READ_BYTES = 256 << 10
+_NOTHING = np.empty(0, EVENT)
+
+
+class Inflow:
+    """What `Dv` and `Stdin` are: built once the size is known, which `_look` sees to."""
+
+    live = True
+
+    def __init__(self, url: str, decoder: Decoder, length_us: int, slack_us: int) -> None:
+        self.url = url
+        self.size: tuple[int, int] | None = None
+        self.sent = self.bytes = 0
+        self._decoder = decoder
+        self._length_us, self._slack_us = length_us, slack_us
+        self._early: list[Array] = []
+        self._timeline: Timeline
+
+    def intake(self) -> tuple[str, int, dict[str, int], dict[str, int], int]:
+        """Return the hop before it, in events: see `Counting`."""
+        return "decoder to sensor", *self._timeline.intake()
+
+    def stats(self) -> dict[str, Any]:
+        """Return its figures as they are published; ``skipped`` counts what came and is no event, by kind."""
+        told = {"url": self.url, "bytes": self.bytes, "skipped": dict(self._decoder.skipped)}
+        return {**told, **self._timeline.stats()}
+
+    def _look(self, read: Callable[[float], bytes], size: tuple[int, int] | None, why: str) -> None:
+        """Read until what comes tells the size, or has an event; ``size`` is the one to use if it is not None.
+
+        ``read`` waits so many seconds for bytes and returns none at their end; ``why`` is what to say where nobody
+        tells a size. Raises `ConfigError` and `DeviceError`.
+        """
+        until, ended = monotonic() + LOOK_S, False
+        with suppress(TimeoutError):
+            while not (ended or self._decoder.size or self._early):
+                data = read(max(1e-3, until - monotonic()))
+                self._early += self._decoded(data)
+                ended = not data
+        if not (self._decoder.size or self._early):
+            when = "has ended before it has said" if ended else f"has not said within {LOOK_S:g} s"
+            raise DeviceError(f"{self.url} {when} what it sends", remedy=f"see that it sends events; {why}")
+        found = size or self._decoder.size
+        self.size = found or size_of("", why)
+        self._timeline = Timeline(self.size, length_us=self._length_us, slack_us=self._slack_us)
+
+    def _decoded(self, data: bytes) -> Iterator[Array]:
+        self.bytes += len(data)
+        try:
+            yield from self._decoder.feed(memoryview(data))
+        except RecordingError as error:
+            raise DeviceError(f"{self.url} does not send what it should: {error}") from error
+
+    async def _flow(self, read: Callable[[int], Awaitable[bytes]], start: int) -> AsyncIterator[Events]:
+        """Yield the batches of what ``read`` returns, up to its end or, before it raises, to what ends it."""
+        self._timeline.begin(start)
+        try:
+            async for events in self._arrays(read):
+                for batch in self._timeline.take(events, _clock_us()):
+                    yield self._sent(batch)
+                for batch in self._timeline.silent(_clock_us()):
+                    yield self._sent(batch)
+        except DeviceError:
+            for batch in self._timeline.finish():
+                yield self._sent(batch)
+            raise
+        for batch in self._timeline.finish():
+            yield self._sent(batch)
+
+    async def _arrays(self, read: Callable[[int], Awaitable[bytes]]) -> AsyncIterator[Array]:
+        """Yield the events that come, and none every so often where none come."""
+        early, self._early = self._early, []
+        for events in early:
+            yield events
+        while True:
+            data: bytes | None = None
+            try:
+                async with asyncio.timeout(self._length_us / 1e6):
+                    data = await read(READ_BYTES)
+            except TimeoutError:
+                pass
+            except OSError as error:
+                raise DeviceError(f"{self.url} has gone: {error.strerror or error}") from error
+            if data == b"":
+                for events in self._decoder.last() if hasattr(self._decoder, "last") else ():
+                    yield events
+                return
+            for events in self._decoded(data or b""):
+                yield events
+            yield _NOTHING
+
+    def _sent(self, batch: Events) -> Events:
+        self.sent += len(batch)
+        return batch
+
+
+def _clock_us() -> int:
+    return monotonic_ns() // 1_000
