@@ -5,8 +5,12 @@
 Each contestant has a process of its own (benchmarks/peer_formats.py), reads the file once for nothing and then several
 times, and is judged by the CPU seconds of its quickest one; wall time and peak memory stand beside. Contestants that
 read whole end with t, x, y and p in memory of their own; those that stream hand out arrays of them piece by piece. The
-files hold random events of a sensor of 1280x720 (128x128 for N-MNIST and AEDAT 1, 346x260 for AEDAT 2), written by
-faery where it can. A figure is our speed over that of the fastest peer, whole and streamed: 1 or more is the target.
+files hold random events of a sensor of 1280x720 (128x128 for N-MNIST and AEDAT 1, 346x260 for AEDAT 2 and EVT 2.1),
+written by faery where it can, EVT 2.1 by evutils. A figure is our speed over that of the fastest peer, whole and
+streamed: 1 or more is the target.
+
+Last stands what memory those that stream take above the idle process (benchmarks/peer_memory.py), for the file and for
+one of a quarter of the events; the figure is the bound of 30 MiB over ours.
 """
 
 from __future__ import annotations
@@ -23,14 +27,20 @@ from typing import Any
 
 import numpy as np
 from common import finish, table
+from peer_interop import write_evutils
 
 import spikestream as ss
 from spikestream.batch import EVENT, Array
 
 RUNNER = Path(__file__).resolve().parent / "peer_formats.py"
+MEMORY = RUNNER.with_name("peer_memory.py")
+BOUND_MIB = 30.0
+FEW = 1_000
+"""Events of the file that is read first, so that all is loaded and compiled."""
 PEERS: dict[str, dict[str, tuple[str, ...]]] = {
     "evt2": {"whole": ("expelliarmus", "evutils", "faery"), "stream": ("expelliarmus", "evutils", "faery")},
     "evt3": {"whole": ("expelliarmus", "evutils", "evt3", "faery"), "stream": ("expelliarmus", "evutils", "faery")},
+    "evt21": {"whole": ("evutils",), "stream": ("evutils",)},
     "dat": {"whole": ("expelliarmus", "evutils"), "stream": ("expelliarmus", "evutils", "faery")},
     "aedat4-none": {"whole": ("aedat", "dv", "evutils", "faery"), "stream": ("aedat", "dv", "faery")},
     "aedat4-lz4": {"whole": ("aedat", "dv", "evutils", "faery"), "stream": ("aedat", "dv", "faery")},
@@ -46,7 +56,7 @@ PEERS: dict[str, dict[str, tuple[str, ...]]] = {
     "hdf5": {"whole": ("evutils", "h5py"), "stream": ("evutils",)},
 }
 """Who reads what, by itself and rightly on this file."""
-SIZES = {"aedat1": (128, 128), "bin": (128, 128), "aedat2": (346, 260)}
+SIZES = {"aedat1": (128, 128), "bin": (128, 128), "aedat2": (346, 260), "evt21": (346, 260)}
 BY_FAERY = ("evt2", "evt3", "dat", "aedat4", "es", "csv")
 
 
@@ -78,6 +88,8 @@ def written(folder: Path, format: str, events: int) -> Path:
         records = np.empty(events, [("address", ">u2"), ("stamp", ">u4")])
         records["address"], records["stamp"] = made["y"] << 8 | made["x"] << 1 | made["p"], made["t"]
         path.write_bytes(b"#!AER-DAT1.0\r\n# AEChip: DVS128\r\n#End Of ASCII Header\r\n" + records.tobytes())
+    elif name == "evt21":
+        write_evutils(str(path), name, made)
     elif name == "npy":
         np.save(path, made)
     else:
@@ -125,6 +137,25 @@ def show(format: str, how: str, found: Sequence[dict[str, Any]]) -> None:
     print(f"\n{format}, {'the whole file' if how == 'whole' else 'piece by piece'}\n{table(rows)}", flush=True)
 
 
+def memory(format: str, paths: Sequence[Path]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return by how much the memory of each that streams has grown, ours first, for the files behind the first one."""
+    told = []
+    for reader in ("spikestream", *PEERS[format]["stream"]):
+        command = [sys.executable, str(MEMORY), reader, ":".join([format, *map(str, paths)])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{reader} cannot: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+            continue
+        told.append((reader, [json.loads(line) for line in done.stdout.splitlines()]))
+    return told
+
+
+def show_memory(format: str, told: Sequence[tuple[str, list[dict[str, Any]]]]) -> None:
+    head = ("reader", *(f"MiB, {one['events']:,} events" for one in told[0][1]))
+    rows = [head, *((reader, *(f"{one['grown_mib']:,.1f}" for one in found)) for reader, found in told)]
+    print(f"\n{format}, memory above the idle process\n{table(rows)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a million events, one run of each")
@@ -147,7 +178,14 @@ def main() -> None:
                 peers = [one["cpu_s"] for one in found[1:] if one["reader"] not in wrong]
                 if peers:
                     figures[f"{format}_{how}"] = round(min(peers) / found[0]["cpu_s"], 3)
-            path.unlink()
+            path.rename(large := path.with_name(f"large{path.suffix}"))
+            paths = [written(Path(folder), format, FEW).rename(large.with_name(f"few{path.suffix}"))]
+            paths += [written(Path(folder), format, options.events // 4), large]
+            told = memory(format, paths)
+            show_memory(format, told)
+            figures[f"{format}_memory"] = round(BOUND_MIB / max(one["grown_mib"] for one in told[0][1]), 3)
+            for one in paths:
+                one.unlink()
     print()
     finish(figures, dict.fromkeys(figures, 1.0))
 

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from spikestream.stages.network import Network
     from spikestream.stages.readout import Readout
     from spikestream.stages.simulator import Simulator
+    from spikestream.stages.transform import Transform
     from spikestream.wire import Message
 
 _HOMES = {
@@ -103,6 +104,7 @@ _HOMES = {
     "spikestream.stages.network": "Network",
     "spikestream.stages.readout": "Readout",
     "spikestream.stages.simulator": "Simulator",
+    "spikestream.stages.transform": "Transform",
     "spikestream.wire": "Message",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -162,6 +164,7 @@ __all__ = [
     "Spikes",
     "SpikestreamError",
     "Surface",
+    "Transform",
     "Values",
     "Window",
     "build",

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from spikestream.errors import SpikestreamError
+from spikestream.errors import RecordingError, SpikestreamError
 
 EVENT = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
 """One event at the edge: µs, pixels, True = ON (brighter). Packed: 13 bytes, in memory as on the wire."""
@@ -229,3 +229,28 @@ def check(batch: Batch) -> None:
         raise SpikestreamError(f"batch [{batch.start}, {batch.stop}) is not sorted by time")
     if t[0] < batch.start or t[-1] >= batch.stop:
         raise SpikestreamError(f"batch [{batch.start}, {batch.stop}) holds stamps {t[0]}..{t[-1]} outside of it")
+
+
+def by_fields(found: object) -> tuple[Array, Array, Array, Array]:
+    """Return t, x and y (n,) int64 and p (n,) bool of events in fields of any order and type, as tonic has them.
+
+    Without y they are of row 0, without p ON; p above 0 is ON. Raises `RecordingError` for what are no events.
+    """
+    names = getattr(getattr(found, "dtype", None), "names", None) or ()
+    if isinstance(found, np.ndarray) and found.ndim == 2 and 1 in found.shape:  # a column of MATLAB's
+        found = found.ravel()
+    if not isinstance(found, np.ndarray) or found.ndim != 1 or not {"t", "x"} <= set(names):
+        what = "these are no events"
+        raise RecordingError(what, expected="an array with t, x, and perhaps y and p", found=str(names or type(found)))
+    t, x = _whole(found["t"]), _whole(found["x"])
+    y = _whole(found["y"]) if "y" in names else np.zeros(len(t), np.int64)
+    return t, x, y, found["p"] > 0 if "p" in names else np.ones(len(t), bool)
+
+
+def _whole(column: Array) -> Array:
+    """Return a column as int64, whatever numbers it holds; raises `RecordingError` for what no int64 can hold."""
+    if column.dtype.kind in "ui" and column.dtype != np.uint64:
+        return column.astype(np.int64)
+    if column.dtype.kind not in "fub" or not np.all(np.abs(column.astype(np.float64)) < 2.0**62):
+        raise RecordingError("these are no numbers of events", found=str(column.dtype))
+    return np.floor(column).astype(np.int64)

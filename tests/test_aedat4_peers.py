@@ -11,6 +11,7 @@ import pytest
 from aedat4_by_hand import decoded, encoded, random_events
 
 from spikestream.batch import EVENT
+from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import Decoder, table_summary
 
 
@@ -73,6 +74,20 @@ def test_we_read_what_faery_writes(tmp_path: Path, compression: tuple[str, int] 
     np.testing.assert_array_equal(decoded(decoder, data, 4096), events)
     assert decoder.size == (346, 260)
     assert table_summary(data) == (10_000, events["t"][0], events["t"][-1])
+
+
+@pytest.mark.parametrize("compression", [0, 1, 3])
+def test_we_read_what_evutils_writes_without_an_identifier(tmp_path: Path, compression: int):
+    io, types = pytest.importorskip("evutils.io"), pytest.importorskip("evutils.types")
+    events, path = random_events(10_000), tmp_path / "theirs.aedat4"
+    with io.EventWriter(path, width=346, height=260, compression=compression) as writer:
+        writer.write(types.EventArray(**{name: events[name].copy() for name in "txyp"}))
+    data, decoder = path.read_bytes(), Decoder()
+    assert b"IOHE" not in data
+    np.testing.assert_array_equal(decoded(decoder, data, 999), events)
+    assert (decoder.size, decoder.warnings) == ((346, 260), [])
+    with pytest.raises(RecordingError, match="of another kind"):
+        decoded(Decoder(), data.replace(b'<node name="info">', b'<node name="more">'))
 
 
 @pytest.mark.parametrize("compression", ["NONE", "LZ4", "LZ4_HIGH", "ZSTD", "ZSTD_HIGH"])

@@ -118,3 +118,18 @@ def test_a_real_recording(data: Path):
     assert train.shape == (101, 2346)
     assert got.data.tolist() == events_of(train)
     assert (len(got), int(got.data["t"][-1]), got.size) == (2_346, 895_745, (10, 10))
+
+
+@pytest.mark.realdata
+def test_bursts_of_a_taxel_are_16_ns_apart_in_the_file_and_share_a_microsecond_here(data: Path):
+    path = data / "events/mat/stmnist.mat"
+    train, got = scipy.io.loadmat(path)["spiketrain"], ss.read(path).data
+    apart_ns, apart_us = [], []
+    for taxel in range(100):
+        seconds = train[100, train[taxel] != 0]
+        apart_ns += np.rint(np.diff(seconds) * 1e9).astype(int).tolist()
+        apart_us += np.diff(got["t"][(got["x"] == taxel % 10) & (got["y"] == taxel // 10)]).tolist()
+    bursts = [(ns, us) for ns, us in zip(apart_ns, apart_us, strict=True) if us < 2]
+    assert (len(bursts), {ns for ns, _ in bursts}, len(apart_ns)) == (1_681, {16}, 2_315)
+    assert min(ns for ns, us in zip(apart_ns, apart_us, strict=True) if us > 1) > 3_000_000
+    assert sum(us == 0 for _, us in bursts) > 1_600

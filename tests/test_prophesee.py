@@ -39,9 +39,9 @@ def test_evt2_by_hand():
     assert word.to_bytes(4, "little") == bytes.fromhex("0520C010")
 
 
-@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("legacy", [b"", b";endianness=legacy", b"\n% endianness legacy"])
 def test_evt21_by_hand(legacy):
-    head = b"% evt 2.1\n% format EVT21" + (b";endianness=legacy" if legacy else b"") + b"\n% end\n"
+    head = b"% evt 2.1\n% format EVT21" + legacy + b"\n% end\n"
     words = [8 << 60 | 2 << 32, put(1, 3, 40, 5) << 32 | 1 << 31 | 0b101, 10 << 60, put(0, 0, 2047, 0) << 32 | 3]
     data = np.array(words, "<u8")
     data = data.view("<u4").reshape(-1, 2)[:, ::-1].tobytes() if legacy else data.tobytes()
@@ -191,6 +191,18 @@ def test_dat_by_hand():
         got, skipped = feed(DAT, data, step=step)
         assert got.tolist() == [(5, 299, 199, True), (7, 3, 0, False)]
         assert skipped == {"outside": 2}
+
+
+@pytest.mark.parametrize("kind", [b"\x00\x08", b"\x0c\x08"])
+def test_dat_is_known_by_what_follows_a_header_that_does_not_name_it(tmp_path, kind):
+    records = np.array([5, 1 << 28 | 199 << 14 | 299], "<u4").tobytes()
+    path = tmp_path / "a"
+    path.write_bytes(b"% Date 1970-01-01 00:00:00\n% evio\n" + kind + records)
+    assert ss.read(path).data.tolist() == [(5, 299, 199, True)]
+    for head, what in ((b"% evt 4.0\n", "names no encoding"), (b"", "not an event file")):
+        path.write_bytes(head + kind + records)
+        with pytest.raises(RecordingError, match=what):
+            ss.read(path)
 
 
 def test_dat_of_version_1_has_fewer_bits():

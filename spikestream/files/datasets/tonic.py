@@ -17,11 +17,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spikestream.batch import EVENT, Array, first_at, is_label
+from spikestream.batch import EVENT, Array, by_fields, first_at, is_label
 from spikestream.errors import ConfigError, RecordingError, nearest
 
-UNLABELLED = ("DAVISDATA", "DSEC", "EBSSA", "MVSEC", "NERDD", "TUMVIE", "ThreeET_Eyetracking", "VPR")
-"""Of these a sample has no one name; some of them fetch files without asking anybody."""
+UNLABELLED = {
+    "DAVISDATA": ".bag",
+    "DSEC": ".h5",
+    "EBSSA": "",
+    "MVSEC": ".bag",
+    "NERDD": ".npz",
+    "TUMVIE": ".h5",
+    "ThreeET_Eyetracking": ".h5",
+    "VPR": ".bag",
+}
+"""Of these a sample has no one name, and some fetch files without asking; by the suffix of the files, if read here."""
 OURS = ("self", "save_to", "train", "split", "transform", "target_transform", "transforms")
 """Parameters of a class of tonic that are no options of a user."""
 HELD_OUT = 5
@@ -50,11 +59,12 @@ class Missing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A data set, the names of its samples, and which of them are held out, (n,) bool."""
+    """A data set, the names of its samples, which of them are held out, (n,) bool, and where each is in ``data``."""
 
     data: Indexable
     labels: Sequence[str]
     test: Array
+    index: Sequence[int]
 
 
 def open_parts(
@@ -76,9 +86,18 @@ def open_parts(
     parts = []
     for part in [split] if split in keys else keys:
         data = _opened(made, name, root, {**own, **keys[part]}, download)
-        labels = labels_of(data, name, named)
-        parts.append(Part(data, labels, np.full(len(labels), part == "test") if part else held_out(labels)))
+        index, labels = _sorted(data), labels_of(data, name, named)
+        labels = [labels[k] for k in index]
+        parts.append(Part(data, labels, np.full(len(labels), part == "test") if part else held_out(labels), index))
     return parts, made
+
+
+def _sorted(data: Any) -> list[int]:
+    """Return where the samples are, in the order of their files' names: tonic takes many as the disk lists them."""
+    paths = getattr(data, "data", None)
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths) or len(paths) != len(data):
+        return list(range(len(data)))
+    return sorted(range(len(paths)), key=paths.__getitem__)
 
 
 def flat(name: str) -> bool:
@@ -119,21 +138,17 @@ def events_of(
     Raises `RecordingError`.
     """
     found = _sample(data, index, name)[0]
-    names = getattr(getattr(found, "dtype", None), "names", None) or ()
-    if not isinstance(found, np.ndarray) or found.ndim != 1 or not {"t", "x"} <= set(names):
-        text = f"sample {index:,} holds no events"
-        raise RecordingError(text, file=name, expected="an array with t, x, and perhaps y and p", found=str(names))
-    if len(found) > MOST_EVENTS:
-        raise RecordingError(
-            f"sample {index:,} has {len(found):,} events", file=name, expected=f"up to {MOST_EVENTS:,}"
-        )
-    columns = {key: _whole(found[key], index, name) for key in ("t", "x", "y") if key in names}
-    t = columns["t"]
-    x, y = columns["x"], columns.get("y", np.zeros(len(t), np.int64))
+    try:
+        t, x, y, p = by_fields(found)
+    except RecordingError as error:
+        text = f"sample {index:,}: {error.what}"
+        raise RecordingError(text, file=name, expected=error.expected, found=error.found) from None
+    if len(t) > MOST_EVENTS:
+        raise RecordingError(f"sample {index:,} has {len(t):,} events", file=name, expected=f"up to {MOST_EVENTS:,}")
     if len(t) and not 0 <= t.min() < stop_us:
         t = t - t.min()
     made = np.zeros(len(t), EVENT)
-    made["t"], made["p"] = t, found["p"] if "p" in names else True
+    made["t"], made["p"] = t, p
     made["x"], made["y"] = x & 0xFFFF, y & 0xFFFF
     inside = (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
     made = made[inside]
@@ -146,16 +161,6 @@ def events_of(
     return kept
 
 
-def _whole(column: Array, index: int, name: str) -> Array:
-    """Return a column as int64, whatever numbers it holds; raises `RecordingError` for what no int64 can hold."""
-    if column.dtype.kind in "ui" and column.dtype != np.uint64:
-        return column.astype(np.int64)
-    if column.dtype.kind not in "fub" or not np.all(np.abs(column.astype(np.float64)) < 2.0**62):
-        text = f"sample {index:,} has times or places that are no numbers"
-        raise RecordingError(text, file=name, found=str(column.dtype))
-    return np.floor(column).astype(np.int64)
-
-
 def _class_of(name: str) -> Any:
     """Return the class of tonic that a data set is; raises `ConfigError`."""
     try:
@@ -166,7 +171,9 @@ def _class_of(name: str) -> Any:
     known = sorted(set(tonic.datasets.__all__) - set(UNLABELLED))
     if name in UNLABELLED and hasattr(tonic.datasets, name):
         text = f"the samples of {name} have no label each"
-        raise ConfigError(text, key="tonic", value=name, allowed=", ".join(known))
+        remedy = f"spikestream replay FILE{UNLABELLED[name]}: its recordings are read as they are"
+        remedy = remedy if UNLABELLED[name] else ""
+        raise ConfigError(text, key="tonic", value=name, allowed=", ".join(known), remedy=remedy)
     if name not in known:
         same = [one for one in known if one.lower() == name.lower()]
         near = same[0] if same else nearest(name, known)
@@ -251,9 +258,9 @@ def _label(target: Any, classes: Any) -> Any:
     if isinstance(target, bytes):
         target = target.decode("utf-8", "replace")
     if isinstance(target, int | np.integer) and not isinstance(target, bool):
-        if classes is None or not 0 <= target < len(classes):
-            return str(int(target))
-        return _label(classes[target], None) if not isinstance(classes, Mapping) else str(int(target))
+        if isinstance(classes, Mapping):
+            return next((_label(name, None) for name, number in classes.items() if number == target), str(int(target)))
+        return str(int(target)) if classes is None or not 0 <= target < len(classes) else _label(classes[target], None)
     return str(target) if isinstance(target, str) else None
 
 

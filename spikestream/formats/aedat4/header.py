@@ -18,6 +18,8 @@ from spikestream.formats.aedat4.packing import NAMES, NUMBERS
 
 MAGIC = b"#!AER-DAT4.0\r\n"
 HEADER_LIMIT = 1 << 20
+BY_EVUTILS = b'<node name="info"><node name="0">'
+"""How the XML of evutils begins, which has no ``outInfo``; nor has its ``IOHE`` the identifier."""
 TABLE_POSITION_AT = len(MAGIC) + 40
 """Where in the files written here the i64 position of the data table stands."""
 
@@ -59,7 +61,10 @@ def body_size(start: memoryview) -> int:
 
 def parse(body: memoryview) -> Header:
     """Return what ``IOHE`` says; raises `RecordingError` where it is damaged or of an unknown compression."""
-    table = flatbuffer.root(body, b"IOHE")
+    if bytes(body[4:8]) != b"IOHE" and BY_EVUTILS in bytes(body):
+        table = flatbuffer.table(body, flatbuffer.u32(body, 0))
+    else:
+        table = flatbuffer.root(body, b"IOHE")
     compression = flatbuffer.scalar(table, 0, "i", 0)
     if compression not in NAMES:
         raise RecordingError("the compression is unknown", expected="0..4", found=str(compression))
@@ -120,6 +125,8 @@ def _streams(xml: str) -> dict[int, Stream]:
     except ElementTree.ParseError as error:
         raise RecordingError("the header's XML is damaged", details=[str(error)]) from error
     info = next((node for node in root.iter("node") if node.get("name") == "outInfo"), None)
+    if info is None and root.tag == "node":
+        info = root
     found: dict[int, Stream] = {}
     for node in () if info is None else info.findall("node"):
         name = node.get("name", "")
@@ -135,7 +142,7 @@ def _stream(number: int, node: ElementTree.Element) -> Stream:
     source = inner.get("source", "")
     names = (about.get("originalOutputName", ""), about.get("originalModuleName", ""), source)
     kind = about.get("typeIdentifier", "")
-    return Stream(number, kind, tuple(dict.fromkeys(filter(None, names))), _size(inner), source)
+    return Stream(number, kind, tuple(dict.fromkeys(filter(None, names))), _size(inner) or _size(about), source)
 
 
 def _attributes(node: ElementTree.Element) -> dict[str, str]:

@@ -21,7 +21,9 @@ def _sniff(encoding: str) -> Callable[[bytes], bool]:
             header.feed(memoryview(head))
         except RecordingError:
             return False
-        return header.length > 0 and header.encoding() == encoding
+        # DAT without a line that names it still says behind the header what its records are, as evio writes it.
+        told = header.encoding() or ("dat" if header.bare() and head[header.length :].startswith(dat.STARTS) else "")
+        return header.length > 0 and told == encoding
 
     return starts
 

@@ -18,6 +18,8 @@ BYTES = 8
 SIZES = ((304, 240), (640, 480), (1280, 720), (1 << 14, 1 << 14))
 """ATIS, the later sensors, and all that 14 bits can hold."""
 KINDS = {0x00: "Event2d", 0x0C: "EventCD"}
+STARTS = tuple(bytes([kind, BYTES]) for kind in KINDS)
+"""What stands between the header and the records."""
 TRIGGERS = 0x0E
 LAYOUTS = {1: (9, 8, 17), 2: (14, 14, 28)}
 """By the version in the header: bits of x, bits of y, and the bit of the polarity."""

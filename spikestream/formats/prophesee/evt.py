@@ -133,18 +133,17 @@ class Evt21(_Decoder):
 
     def _take_header(self) -> None:
         super()._take_header()
-        self._legacy = self._header.option("endianness") == "legacy"
+        self._legacy = "legacy" in (self._header.option("endianness"), self._header.values.get("endianness"))
 
     def _decode(self, records: Array, limits: tuple[int, int]) -> Iterator[Array]:
         from spikestream.kernels.evt21 import MOST, decode
         from spikestream.kernels.packed import PACKED
 
         if self._legacy:
-            records = records.view(self.legacy)[["low", "high"]].astype(self.record)
-            records.flags.writeable = False
+            records = records.view(self.legacy)
         at = 0
         while at < len(records):
-            out = self.empty(4 * len(records) + MOST)
+            out = self.empty(len(records) + MOST)
             at, n = decode(records, at, *limits, self._state, out.view(PACKED))
             yield self._checked(out[:n], self._state[4])
 

@@ -82,6 +82,10 @@ class Header:
             return "evt3" if _number(self.values["system_id"]) in _EVT3 else "evt2"
         return "dat" if self.values.get("data", "").startswith("file ") or "version" in self.values else ""
 
+    def bare(self) -> bool:
+        """Return whether the header is over and has no line that a RAW file is known by."""
+        return self.done and not self.values.keys() & {"format", "evt", "system_id"}
+
     def option(self, name: str) -> str:
         """Return an option in the line that names the format, such as ``height`` in ``EVT3;height=720``, else ""."""
         options = (option.partition("=") for option in self.values.get("format", "").split(";")[1:])

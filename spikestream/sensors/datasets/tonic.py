@@ -46,10 +46,11 @@ class Samples(EventSet):
     ) -> None:
         check_options("a data set", Choice, choice)
         labels = labels_of(train, name)
-        parts = [Part(train, labels, held_out(labels) if test is None else np.zeros(len(labels), bool))]
+        none_held = np.zeros(len(labels), bool)
+        parts = [Part(train, labels, held_out(labels) if test is None else none_held, range(len(labels)))]
         if test is not None:
             labels = labels_of(test, name)
-            parts.append(Part(test, labels, np.ones(len(labels), bool)))
+            parts.append(Part(test, labels, np.ones(len(labels), bool), range(len(labels))))
         slots = Slots(microseconds("slot_ms", slot_ms), microseconds("gap_ms", gap_ms, 0))
         self._play(name, parts, size, slots, together, {**choice, "order": order})
 
@@ -74,7 +75,7 @@ class Samples(EventSet):
             places = np.arange(len(part.labels))
             if order != "stored":  # or the first thousand of ten classes would be of one
                 places = np.random.default_rng(0).permutation(len(part.labels))
-            self._samples += [(part.data, k) for k in places.tolist()]
+            self._samples += [(part.data, part.index[k]) for k in places.tolist()]
             labels += [part.labels[k] for k in places.tolist()]
             test += part.test[places].tolist()
         played = choose(labels, np.array(test, bool), chosen)
