@@ -48,7 +48,8 @@ def alike(
     """
     packets, before = 0, 16 + 4 * len(head)
     while at + before <= end:
-        packet_bytes, n = np.int64(words[at + 4]), np.int64(words[at + before - 4])
+        packet_bytes: Any = np.int64(words[at + 4])
+        n: Any = np.int64(words[at + before - 4])
         if at + 8 + packet_bytes > end or filled + n > len(events):
             break
         same = 0 <= 8 + packet_bytes - before - WIDTH * n < WIDTH  # whole, and with nothing of note behind it

@@ -11,7 +11,7 @@ from spikestream.errors import RecordingError
 
 WRAP = 1 << 32
 CHUNK = 32_768
-"""Records handed on at a time, which bounds what is decoded at once: two arrays of as many events fit a core's cache."""
+"""Records handed on at a time, which bounds what is decoded at once: two arrays of these fit a core's cache."""
 
 
 class Records:
