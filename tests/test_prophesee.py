@@ -186,11 +186,11 @@ def test_a_cut_word_comes_after_all_before_it(format, width):
 def test_dat_by_hand():
     head = b"% Data file containing CD events\n% Version 2\n% Width 300\n% Height 200\n"
     word = 1 << 28 | 199 << 14 | 299
-    data = head + bytes([0x0C, 8]) + np.array([5, word, 6, word + 1, 7, 3], "<u4").tobytes()
+    data = head + bytes([0x0C, 8]) + np.array([5, word, 6, word + 1, 6, word + (1 << 14), 7, 3], "<u4").tobytes()
     for step in (0, 1, 3, 9):
         got, skipped = feed(DAT, data, step=step)
         assert got.tolist() == [(5, 299, 199, True), (7, 3, 0, False)]
-        assert skipped == {"outside": 1}
+        assert skipped == {"outside": 2}
 
 
 @pytest.mark.parametrize("kind", [b"\x00\x08", b"\x0c\x08"])

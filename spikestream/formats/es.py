@@ -13,7 +13,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, Format, fresh
+from spikestream.formats.base import Empty, Format, Spare
 from spikestream.formats.base.records import refuse
 
 MAGIC = b"Event Stream"
@@ -39,7 +39,7 @@ class Decoder:
         self.sensor = ""
         self.skipped: dict[str, int] = {}
         self.warnings: list[str] = []
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.tidy = False
         self._kind = ""
         self._rows = 0

@@ -15,7 +15,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, Format, fresh
+from spikestream.formats.base import Empty, Format, Spare
 
 MAGIC = b"MATLAB 5.0 MAT-file"
 HEAD = 128
@@ -45,7 +45,7 @@ class Decoder:
         self.sensor = ""
         self.skipped: dict[str, int] = {}
         self.warnings: list[str] = []
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self._fed = 0
         self._rest = b""
         self._order = ""

@@ -11,7 +11,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, Format, fresh, no_magic
+from spikestream.formats.base import Empty, Format, Spare, no_magic
 from spikestream.formats.base.extent import Extent
 from spikestream.formats.base.records import Records, refuse
 
@@ -37,7 +37,7 @@ class Decoder:
         self.size: tuple[int, int] | None = self._extent.size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.warnings: list[str] = []
         self._state = np.zeros(5, np.int64)
         self._records = Records(BYTES)

@@ -26,16 +26,13 @@ the last event, whether events are not tidy (see `spikestream.kernels.packed`), 
 def decode(records: NDArray[Any], width: int, height: int, state: NDArray[np.int64], out: NDArray[Any]) -> int:
     """Write the events of ``records`` (n,), fields ``word`` uint32, into ``out`` (n,) PACKED; return how many."""
     base, loops, started, last, untidy = state[0], state[1], state[2], state[3], False
-    columns, rows = np.uint32(width), np.uint32(height)
+    columns, rows = np.uint32(width if started else 0), np.uint32(height)  # in which there are events now
     t, n = base + loops, np.uint64(0)
     for i in range(len(records)):
         word = np.uint32(records[i]["word"])
         kind = word >> np.uint32(28)
-        if kind <= 1:
-            x, y = (word >> np.uint32(11)) & np.uint32(0x7FF), word & np.uint32(0x7FF)
-            if x >= columns or y >= rows or not started:
-                state[7 if started else 8] += 1
-                continue
+        x, y = (word >> np.uint32(11)) & np.uint32(0x7FF), word & np.uint32(0x7FF)
+        if (kind <= 1) & (x < columns) & (y < rows):  # one branch: with three it took a fifth longer
             now = t + np.int64((word >> np.uint32(22)) & np.uint32(0x3F))
             untidy |= now < last
             last = now
@@ -48,9 +45,11 @@ def decode(records: NDArray[Any], width: int, height: int, state: NDArray[np.int
             high = np.int64(word & np.uint32(0xFFFFFFF)) << 6
             if started and base - high >= NEARLY:
                 loops += LOOP
-            base, started = high, 1
+            base, started, columns = high, 1, np.uint32(width)
             t = base + loops
             untidy |= t - last > STEP_US
+        elif kind <= 1:
+            state[7 if started else 8] += 1
         else:
             state[5 if kind == 10 else 6] += 1
     state[0], state[1], state[2], state[3], state[4] = base, loops, started, last, untidy

@@ -38,51 +38,55 @@ def decode(
     """
     y, x, p, high, low, loop, last = state[0], state[1], state[2], state[3], state[4], state[5], state[6]
     t = (loop << 24) | (high << 12) | low
-    ready = 0 <= y < height and high >= 0
-    untidy, n, i = False, np.uint64(0), np.uint64(first)
+    columns = width if 0 <= y < height and high >= 0 else 0  # in which there are events now
+    untidy, n, i, one = False, np.uint64(0), np.uint64(first), np.uint64(1)
     end, room = np.uint64(len(records)), len(out) - MOST
     while i < end and np.int64(n) <= room:
         word = np.int64(records[i]["word"])
         kind, value = word >> 12, word & 0xFFF
-        i += np.uint64(1)
+        i += one
         if kind == ADDR_X:
             column = value & 0x7FF
-            if ready and column < width:
+            if column < columns:
                 untidy |= t < last
                 last = t
                 event = out[n]
                 event["t"] = t
                 event["xy"] = column | y << 16
                 event["p"] = value >> 11
-                n += np.uint64(1)
+                n += one
             else:
                 state[10 if high >= 0 and y >= 0 else 11] += 1
+        elif (1 << ADDR_Y | 1 << LOW) >> kind & 1:
+            # Whether a time stands before a row is as good as random, so it must not be a branch: half the speed.
+            is_low = kind == LOW
+            low = value if is_low else low
+            t = (loop << 24) | (high << 12) | low
+            i -= np.uint64(not is_low)
+            if i < end and records[i]["word"] >> 12 == ADDR_Y:
+                y = np.int64(records[i]["word"]) & 0x7FF
+                columns = width if y < height and high >= 0 else 0
+                i += one
         elif kind in (VECT_12, VECT_8):
             mask, column = value if kind == VECT_12 else value & 0xFF, x
             x += 12 if kind == VECT_12 else 8
-            if ready and mask:
+            if columns and mask:
                 untidy |= t < last
                 last = t
             while mask:
                 if mask & 1:
-                    if ready and column < width:
+                    if column < columns:
                         event = out[n]
                         event["t"] = t
                         event["xy"] = column | y << 16
                         event["p"] = p
-                        n += np.uint64(1)
+                        n += one
                     else:
                         state[10 if high >= 0 and y >= 0 else 11] += 1
                 mask >>= 1
                 column += 1
-        elif kind == ADDR_Y:
-            y = value & 0x7FF
-            ready = y < height and high >= 0
         elif kind == BASE_X:
             x, p = value & 0x7FF, value >> 11
-        elif kind == LOW:
-            low = value
-            t = (loop << 24) | (high << 12) | low
         elif kind == HIGH:
             if high >= 2048 + value:
                 loop += 1
@@ -91,7 +95,7 @@ def decode(
             high = value
             t = (loop << 24) | (high << 12) | low
             untidy |= t - last > STEP_US
-            ready = 0 <= y < height
+            columns = width if 0 <= y < height else 0
         else:
             state[8 if kind == TRIGGER else 9] += 1
     state[0], state[1], state[2], state[3], state[4], state[5] = y, x, p, high, low, loop

@@ -13,7 +13,7 @@ from typing import Any
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, Format, fresh
+from spikestream.formats.base import Empty, Format, Spare
 from spikestream.formats.ros.records import MOST
 from spikestream.formats.ros.topics import OPTIONS, Topics
 
@@ -39,7 +39,7 @@ class Container:
         self.skipped: dict[str, int] = {}
         self.warnings: list[str] = []
         self.consumed = 0
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self._bytes = os.stat(path).st_size
         self._topics = Topics(topic, size)
         self._spent = 0

@@ -18,7 +18,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.containers.hdf5_writing import Packer
 from spikestream.files.feeder import News, feed
-from spikestream.formats.base import Empty, Format, chunks, fresh
+from spikestream.formats.base import Empty, Format, Spare, chunks
 from spikestream.formats.base.columns import OPTIONS, Columns, check_order, named, split, told_order
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -48,7 +48,7 @@ class Container:
         self.skipped: dict[str, int] = {}
         self.warnings: list[str] = []
         self.consumed = 0
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self._order, self._unit = order, unit
         self._path, self._group = path, group
         self._bytes = os.stat(path).st_size

@@ -20,7 +20,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.npy import MAGIC, Blocks, Stored, add, add_column, member, members, stored
 from spikestream.files.regular import open_regular
-from spikestream.formats.base import Empty, Format, fresh
+from spikestream.formats.base import Empty, Format, Spare
 from spikestream.formats.base.columns import OPTIONS, Columns, check_order, named, split, told_order
 
 ROWS = 65_536
@@ -95,7 +95,7 @@ class _Container:
         self.skipped: dict[str, int] = {}
         self.warnings: list[str] = []
         self.consumed = 0
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self._bytes = os.stat(path).st_size
         self._path = path
         with ExitStack() as stack:

@@ -10,7 +10,7 @@ from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.formats.aedat2.cameras import CAMERAS, CHOICE, OTHERWISE, camera, of_chip
 from spikestream.formats.aedat2.header import V1, V2, Header
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.records import Records, wrapped
 
 GUESS = 256
@@ -41,7 +41,7 @@ class Decoder:
         self.size = size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.warnings: list[str] = []
         self.notes: list[str] = []
         self._header = Header(self.version)

@@ -15,7 +15,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.formats.aedat3.header import LAYOUTS, SIZES, Header, device, known
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.inlet import Inlet
 
 PACKET = struct.Struct("<hhiiiiii")
@@ -76,7 +76,7 @@ class Decoder:
         self.sensor = sensor or ""
         self.size = size or (known(sensor) if sensor else None)
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.tidy = False
         self.warnings: list[str] = []
         self._raw = raw

@@ -13,7 +13,7 @@ from spikestream.batch import EVENT, Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header, table
 from spikestream.formats.aedat4.packing import Unpacker
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.inlet import Inlet
 
 PACKET_LIMIT = 64 << 20
@@ -21,7 +21,7 @@ PIECE = 1 << 18
 KINDS = {"EVTS": "events of other streams", "FRME": "frame", "IMUS": "imu", "TRIG": "trigger"}
 STRUCT_BYTES = 16
 NONE = np.empty(0, EVENT)
-ROOM = 1 << 16
+ROOM = 1 << 15
 """Events of packets that came together are handed on together: most packets hold a few thousand, or a few."""
 
 
@@ -56,7 +56,7 @@ class Decoder:
         self.sensor = sensor or ""
         self.size = size
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.tidy = False
         self.warnings: list[str] = []
         self.packets: dict[int, int] = {}
@@ -67,6 +67,7 @@ class Decoder:
         self._packet: Packet | None = None
         self._left = 0
         self._unpack = Unpacker("none")
+        self._heads = flatbuffer.Heads(b"EVTS", STRUCT_BYTES)
         self._room = NONE
         self._filled = 0
 
@@ -153,6 +154,10 @@ class Decoder:
 
     def _packets(self) -> Iterator[Array]:
         """Decode packets into the room there is; yield it where it does not suffice."""
+        from spikestream.kernels.aedat4 import STRUCT, decode
+        from spikestream.kernels.packed import PACKED
+
+        packed = self._room.view(PACKED)
         while self._header is not None and not self._ended():
             if self._packet is None:
                 start = self._inlet.take(8)
@@ -165,13 +170,27 @@ class Decoder:
                 payload = self._inlet.take(self._packet.size)
                 if payload is None:
                     return
-                yield from self._decoded(self._packet, payload)
+                body, at, n = self._body(self._packet, payload)
+                for first in range(0, n, PIECE):
+                    count = min(PIECE, n - first)
+                    stored = np.frombuffer(body, STRUCT, count, at + first * STRUCT_BYTES)
+                    stored.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
+                    if self._filled + count > len(self._room):
+                        yield from self._given()
+                        self._room, self.tidy = self.empty(max(count, ROOM)), True
+                        packed = self._room.view(PACKED)
+                    width, height = self.size or (0, 0)
+                    self.tidy = decode(stored, width, height, self._filled, self.tidy, packed)
+                    self._filled += count
             else:
                 self._left = self._inlet.skip(self._left)
                 if self._left:
                     return
             self._count(self._packet.stream, self._header)
+            plain = self._header.compression == "none" and self._packet.stream == self._stream
             self._packet = None
+            if plain and self._heads.head:
+                self._alike(self._header.end)
 
     def _checked(self, packet: Packet) -> Packet:
         end = None if self._header is None else self._header.end
@@ -191,23 +210,31 @@ class Decoder:
             kind = KINDS.get(kind, kind)
             self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
-    def _decoded(self, packet: Packet, payload: memoryview) -> Iterator[Array]:
-        from spikestream.kernels.aedat4 import STRUCT, decode
+    def _alike(self, end: int | None) -> None:
+        """Decode the packets that are like the last one at once, as far as there is room."""
+        from spikestream.kernels.aedat4 import STRUCT, alike
         from spikestream.kernels.packed import PACKED
 
+        rest, offset = self._inlet.rest, self._inlet.offset
+        if len(rest) < STRUCT_BYTES or len(self._heads.head) % 4:
+            return
+        words = np.ndarray(len(rest) - 3, "<u4", rest, strides=(1,))
+        stored = np.ndarray(len(rest) - STRUCT_BYTES + 1, STRUCT, rest, strides=(1,))
+        words.flags.writeable = stored.flags.writeable = False
+        head = np.frombuffer(self._heads.head, "<u4")
+        stop = len(rest) if end is None else min(len(rest), end - offset)
+        made, size = self._room.view(PACKED), self.size or (0, 0)
+        passed, packets, self._filled, self.tidy = alike(
+            words, stored, 0, stop, self._stream, head, size, self._filled, self.tidy, made
+        )
+        self._inlet.skip(passed)
+        self.packets[self._stream] += packets
+
+    def _body(self, packet: Packet, payload: memoryview) -> tuple[memoryview, int, int]:
+        """Return what a packet's bytes unpack to, where the events begin in it, and how many they are."""
         try:
             body = self._unpack(payload)
-            at, n = flatbuffer.vector(flatbuffer.root(body, b"EVTS"), 0, STRUCT_BYTES)
+            return body, *self._heads.vector(body)
         except RecordingError as error:
             error.offset = packet.at
             raise
-        for first in range(0, n, PIECE):
-            count = min(PIECE, n - first)
-            packed = np.frombuffer(body, STRUCT, count, at + first * STRUCT_BYTES)
-            packed.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-            if self._filled + count > len(self._room):
-                yield from self._given()
-                self._room, self.tidy = self.empty(max(count, ROOM)), True
-            width, height = self.size or (0, 0)
-            self.tidy = decode(packed, width, height, self._filled, self.tidy, self._room.view(PACKED))
-            self._filled += count

@@ -98,6 +98,32 @@ def vector(of: Table, index: int, width: int) -> tuple[int, int]:
     return at + 4, length
 
 
+class Heads:
+    """Where the vector of ``width`` bytes an element lies that is field 0 of the root of one buffer after the other.
+
+    A writer makes them all alike: what comes before the vector is looked through only where it is new.
+    """
+
+    def __init__(self, identifier: bytes, width: int) -> None:
+        self._identifier = identifier
+        self._width = width
+        self.head = b""
+        """What came before the vector's length in the last buffer; b"" for a buffer that has more behind it."""
+
+    def vector(self, data: memoryview) -> tuple[int, int]:
+        """Return (first byte, length) of the vector in a buffer, see `vector`."""
+        at = len(self.head)
+        if at and data[:at] == self.head:
+            length = u32(data, at)
+            if at + 4 + self._width * length <= len(data):
+                return at + 4, length
+        of = root(data, self._identifier)
+        first, length = vector(of, 0, self._width)
+        known = max(of.at + of.table_bytes, of.vtable + of.vtable_bytes) <= first - 4
+        self.head = bytes(data[: first - 4]) if known else b""
+        return first, length
+
+
 def packet_head(identifier: bytes, length: int, body_bytes: int) -> bytes:
     """Return the 32 bytes before the elements of a size-prefixed buffer whose root holds one vector as its field 0.
 

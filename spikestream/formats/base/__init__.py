@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from sys import getrefcount
 from typing import Protocol
 
 import numpy as np
@@ -14,11 +15,27 @@ from spikestream.errors import PluginError
 
 Empty = Callable[[int], Array]
 """What gives memory for so many events (n,) EVENT."""
+UNUSED = 2
+"""References to an array that only the list it is in has, while they are counted."""
 
 
-def fresh(n: int) -> Array:
-    """Return memory for events (n,) EVENT that nobody has."""
-    return np.empty(n, EVENT)
+class Spare:
+    """Memory for events, given again once nobody has it: the system's is slow until it was written to once.
+
+    An array that is kept, or any view of it, keeps its memory: by CPython's count of references.
+    """
+
+    def __init__(self) -> None:
+        self._made: list[Array] = []
+
+    def __call__(self, n: int) -> Array:
+        """Return memory for events (n,) EVENT that nobody has."""
+        for i in range(len(self._made)):
+            if getrefcount(self._made[i]) == UNUSED and len(self._made[i]) >= n:
+                return self._made[i][:n]
+        made = np.empty(n, EVENT)
+        self._made = [*self._made[-1:], made]
+        return made[:n]
 
 
 class Decoder(Protocol):
@@ -26,7 +43,7 @@ class Decoder(Protocol):
 
     Stamps are int64 µs as the format means them: wraps undone, backward steps left for the caller's policy.
     ``size`` and ``sensor`` are known once the header has been fed. Origin top-left unless built with ``raw=True``.
-    Two more attributes are for speed. One that decodes into memory it asks ``empty`` for (an `Empty`, such as `fresh`)
+    Two more attributes are for speed. One that decodes into memory it asks ``empty`` for (an `Empty`, such as `Spare`)
     lets a whole recording be read into the place where it stays. ``tidy`` says that the events of the array yielded
     last lie within ``size`` and each comes at most a second after the one before it, and never before it.
     Two are for files with an index: ``place(file, t)``, given the whole file, returns the byte from which on all events

@@ -11,20 +11,23 @@ from spikestream.errors import RecordingError
 
 WRAP = 1 << 32
 CHUNK = 32_768
-"""Records handed on at a time, which bounds what is decoded at once. With twice as many the allocator gave the memory
-of two arrays back to the system and took it anew for the next two, which cost more than decoding them."""
+"""Records handed on at a time, which bounds what is decoded at once: two arrays of these fit a core's cache."""
 
 
 class Records:
-    """Whole records of ``width`` bytes, called a ``noun``, out of bytes in any pieces; ``rest`` is the start of one."""
+    """Whole records of ``width`` bytes, called a ``noun``, out of bytes in any pieces; ``rest`` is the start of one.
 
-    def __init__(self, width: int, noun: str = "record") -> None:
+    They are handed on up to ``most`` at a time.
+    """
+
+    def __init__(self, width: int, noun: str = "record", most: int = CHUNK) -> None:
         self.width = width
         self.noun = noun
+        self.most = most
         self.rest = b""
 
     def feed(self, data: memoryview) -> Iterator[memoryview]:
-        """Yield what is whole, up to 32,768 records at a time; to be iterated to its end before more is fed."""
+        """Yield what is whole, up to ``most`` records at a time; to be iterated to its end before more is fed."""
         if self.rest:
             missing = -len(self.rest) % self.width
             early, data = memoryview(self.rest + bytes(data[:missing])), data[missing:]
@@ -38,7 +41,7 @@ class Records:
         yield from self._cut(data[:whole])
 
     def _cut(self, data: memoryview) -> Iterator[memoryview]:
-        step = CHUNK * self.width
+        step = self.most * self.width
         return (data[at : at + step] for at in range(0, len(data), step))
 
     def finish(self, fed: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.columns import SIZES
 from spikestream.formats.base.extent import Extent
 from spikestream.formats.csv.columns import POWERS, cells, checked_unit, ordered
@@ -54,7 +54,7 @@ class Decoder:
         self.size = size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.tidy = False
         self.warnings: list[str] = []
         self.notes: list[str] = []

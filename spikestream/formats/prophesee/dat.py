@@ -8,7 +8,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.extent import Extent
 from spikestream.formats.base.records import Records, Stamps, wrapped
 from spikestream.formats.prophesee.header import Header
@@ -37,7 +37,7 @@ class Decoder:
         self.size = size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.tidy = False
         self.warnings: list[str] = []
         self.notes: list[str] = []

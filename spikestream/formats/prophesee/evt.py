@@ -8,7 +8,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.extent import Extent
 from spikestream.formats.base.records import Records
 from spikestream.formats.prophesee.header import Header
@@ -24,24 +24,25 @@ class _Decoder:
     The size is ``size=``, else what the header says or the sensor has that its system ID names; where neither tells, it
     grows to the next usual one with a warning. Events outside of it, and those before the first time, are dropped and
     counted. `feed` reads the header at once but decodes when iterated, so ``size`` can be had without decoding.
-    Bounds: 1 MiB of header, arrays of the events of 32,768 words, and nothing kept but a word's first bytes.
+    Bounds: 1 MiB of header, arrays of the events of ``most`` words, and nothing kept but a word's first bytes.
     """
 
     encoding = ""
+    most = 1 << 15
     record: np.dtype[np.void]
 
     def __init__(self, sensor: str | None = None, size: tuple[int, int] | None = None, raw: bool = False) -> None:
         self.size = size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.tidy = False
         self.warnings: list[str] = []
         self._header = Header()
         self._asked = size
         self._extent = Extent(SIZES, size)
         self._state = self._begin()
-        self._words = Records(self.record.itemsize, "word")
+        self._words = Records(self.record.itemsize, "word", self.most)
         self._fed = 0
 
     def _begin(self) -> Array:
@@ -151,6 +152,7 @@ class Evt3(_Decoder):
     """EVT 3.0: see `_Decoder`."""
 
     encoding = "evt3"
+    most = 1 << 17  # of which an event takes several
     record = np.dtype([("word", "<u2")])
 
     def _begin(self) -> Array:

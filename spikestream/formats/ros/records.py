@@ -12,7 +12,7 @@ import zstandard
 
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
-from spikestream.formats.base import Empty, fresh
+from spikestream.formats.base import Empty, Spare
 from spikestream.formats.ros.topics import Topics
 
 MOST = 1 << 26
@@ -129,7 +129,7 @@ class Recording:
         self.sensor = ""
         self.skipped: dict[str, int] = {}
         self.warnings: list[str] = []
-        self.empty: Empty = fresh
+        self.empty: Empty = Spare()
         self.topics = Topics(topic, size)
         self.cutter = Cutter(self.head)
         self._fed = 0
