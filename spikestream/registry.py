@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -53,10 +54,19 @@ def found(group: str) -> list[Found]:
 
 def load(group: str, name: str) -> Any:
     """Import and return the one object registered as `name`; raises `PluginError` where there is none, or two."""
-    points = {(one.value, one.distribution): p for one, p in _points(group).items() if one.name == name}
+    return loader(group)(name)
+
+
+def loader(group: str) -> Callable[[str], Any]:
+    """Return what does as `load` for names of one group, as they are registered now: for who asks for many of them."""
+    return partial(_load, group, _points(group))
+
+
+def _load(group: str, registered: Mapping[Found, EntryPoint], name: str) -> Any:
+    points = {(one.value, one.distribution): p for one, p in registered.items() if one.name == name}
     kind = group.removesuffix("s")
     if not points:
-        known = [one.name for one in _points(group)]
+        known = [one.name for one in registered]
         close = nearest(name, known)
         raise PluginError(
             f"unknown {kind} '{name}'" + (f"; did you mean '{close}'?" if close else ""),

@@ -6,7 +6,7 @@ import re
 
 from spikestream.errors import PluginError, RecordingError
 from spikestream.formats.base import Format, no_magic
-from spikestream.registry import found, load
+from spikestream.registry import found, loader
 
 OWN = "spikestream"
 RECORD = b"\xa2op\xa5hello"
@@ -43,9 +43,10 @@ def sniff(head: bytes, name: str) -> str:
     _refuse_no_recording(head, name)
     formats: list[Format] = []
     broken = []
+    load = loader("formats")
     for known in _names():
         try:
-            formats.append(load("formats", known))
+            formats.append(load(known))
         except PluginError as error:
             broken.append(error.what)
             continue
