@@ -8,7 +8,7 @@ from fuzz import taken
 
 from spikestream.batch import EVENT
 from spikestream.errors import ConfigError, RecordingError
-from spikestream.formats.base import fresh
+from spikestream.formats.base import Spare
 from spikestream.formats.base.columns import Columns, check_order, named, split, told_order
 
 
@@ -20,7 +20,7 @@ def columns(t, x=0, y=0, p=0) -> dict[str, np.ndarray]:
 def made(given: dict[str, np.ndarray], base_us: int = 0, **how) -> tuple[list, list[str], Columns]:
     warnings: list[str] = []
     reader = Columns(warnings, how.get("size", (640, 480)), how.get("unit"))
-    parts = [np.empty(0, EVENT), *reader.events(given, fresh, base_us)]
+    parts = [np.empty(0, EVENT), *reader.events(given, Spare(), base_us)]
     return np.concatenate(parts).tolist(), warnings, reader
 
 
@@ -86,7 +86,7 @@ def test_fractions_are_taken_as_seconds_and_whole_floats_as_microseconds_and_tha
     events, warnings, reader = made(columns([250.0, 1000.0]))
     assert [event[0] for event in events] == [250, 1000]
     assert "taken as us" in warnings[0]
-    (later,) = reader.events(columns([1000.4]), fresh)  # what was told first stays
+    (later,) = reader.events(columns([1000.4]), Spare())  # what was told first stays
     assert later["t"].tolist() == [1000]
     assert len(warnings) == 1
 
@@ -109,7 +109,7 @@ def test_fractions_are_taken_as_seconds_and_whole_floats_as_microseconds_and_tha
 def test_what_is_no_event_is_refused_after_the_good_ones(bad):
     reader = Columns([], (640, 480), "us")
     given = columns(np.array([5, 6])) | {"t": np.array([5, 6])} | bad
-    got, error = taken(reader.events(given, fresh))
+    got, error = taken(reader.events(given, Spare()))
     assert got == [(int(given["t"][0]), 0, 0, False)]
     assert "row 1 is no event" in error
 
@@ -123,12 +123,12 @@ def test_what_holds_no_numbers_is_refused(bad):
 def test_a_size_that_is_not_known_grows_and_one_that_is_stays():
     reader = Columns(warnings := [], None, None)
     assert reader.size is None
-    list(reader.events(columns([1], x=300, y=100), fresh))
+    list(reader.events(columns([1], x=300, y=100), Spare()))
     assert (reader.size, len(warnings)) == ((304, 240), 1)
-    list(reader.events(columns([1], x=1000, y=100), fresh))
+    list(reader.events(columns([1], x=1000, y=100), Spare()))
     assert (reader.size, len(warnings)) == ((1280, 720), 2)
     known = Columns(warnings, (10, 10), None)
-    list(known.events(columns([1], x=300, y=100), fresh))
+    list(known.events(columns([1], x=300, y=100), Spare()))
     assert (known.size, len(warnings)) == ((10, 10), 2)
 
 

@@ -60,4 +60,5 @@ def test_kernels_that_check_no_bounds_are_refused(tmp_path: Path):
 def test_of_files_that_take_the_same_steps_the_smallest_is_chosen():
     """Kernels are compiled here, so that only the steps of the decoder count."""
     good = GOOD["bin"].files()[0]
-    assert chosen("bin", [good, good[:50], good[:52], good[:100], b""]) == [b"", good[:50], good[:52]]
+    # An odd end is another step than a whole record, and so is an array in memory that was used before.
+    assert chosen("bin", [good, good[:50], good[:52], good[:100], b""]) == [b"", good[:50], good[:52], good[:100]]
