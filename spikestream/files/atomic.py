@@ -22,9 +22,10 @@ def replacing(path: str | os.PathLike[str], keep: bool = False) -> Iterator[Path
     After an error it is deleted, or with ``keep`` becomes ``path.part``: what cannot be had again. Raises
     `RecordingError` where it cannot be written.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    target = Path(os.path.realpath(path))  # what a link leads to: the link stays
+    temporary = target.parent / f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
     try:
+        check_place(path)
         check_place(target)
         yield temporary
         _sync(temporary)

@@ -11,12 +11,13 @@ from itertools import chain
 from typing import Any
 
 from spikestream.batch import Array
-from spikestream.errors import RecordingError
+from spikestream.errors import ConfigError, RecordingError
 from spikestream.files.options import check_options
 from spikestream.files.order import Order
 from spikestream.formats.base import Container, Decoder, Format, ended
 from spikestream.formats.sniff import sniff
 from spikestream.registry import load
+from spikestream.units import pixels
 
 CHUNK = 1 << 19
 HEAD = 4096
@@ -40,7 +41,7 @@ class Reader:
         *,
         format: str | None = None,
         sensor: str | None = None,
-        size: tuple[int, int] | None = None,
+        size: tuple[int, int] | str | None = None,
         raw: bool = False,
         time: str = "clamp",
         **options: Any,
@@ -64,7 +65,7 @@ class Reader:
             """The size of the file; None for a pipe, which does not know."""
             self._filled = self._read(1 if format else HEAD)  # a pipe may have no more for long
             self._format = self._find(format)
-            keywords = {"sensor": sensor, "size": size, "raw": raw, **options}
+            keywords = {"sensor": sensor, "size": _size(size), "raw": raw, **options}
             self._check(keywords)
             self.container = self._contained(keywords)
             self._codec = None if self._format.decoder is None else self._format.decoder(**keywords)
@@ -261,6 +262,18 @@ class Reader:
 
     def _name(self, error: RecordingError) -> None:
         error.file = error.file or self.name
+
+
+def _size(given: Any) -> tuple[int, int] | None:
+    """Return a size as it may be given, a pair or WIDTHxHEIGHT; raises `ConfigError` for what is none."""
+    if given is None:
+        return None
+    size = pixels(given) if isinstance(given, str) else tuple(given)
+    if len(size) != 2 or not all(isinstance(side, int) and 0 < side <= 1 << 16 for side in size):
+        raise ConfigError(
+            f"{given} is no size", key="size", value=given, allowed="(width, height) of 1 to 65,536 pixels"
+        )
+    return size[0], size[1]
 
 
 def _open(path: str, name: str) -> FileIO:

@@ -31,6 +31,11 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 def check_place(path: str | os.PathLike[str]) -> None:
     """Raise `OSError` where a finished file of this name would take the place of a folder, a pipe or a device."""
+    name = os.fspath(path)
+    place = os.path.abspath(name)
+    if name == "-" or (place.startswith(("/dev/", "/proc/")) and not place.startswith("/dev/shm/")):
+        # /dev/stdout, say, is a link that all programs need.
+        raise OSError(errno.EINVAL, "it is no file: what is written appears whole at the end, beside its name", name)
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:

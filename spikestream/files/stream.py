@@ -39,13 +39,14 @@ def read(
     sensor: str | None = None,
     raw: bool = False,
     time: str = "clamp",
+    **reading: Any,
 ) -> Events:
     """Return a whole recording as one batch ``[first t, last t + 1)`` µs, ``[0, 0)`` where it is empty.
 
-    ``format``, ``sensor``, ``raw`` and ``time`` as in `Reader`, but not ``keep``. Raises `RecordingError` and
-    `ConfigError`.
+    ``format``, ``sensor``, ``raw`` and ``time`` as in `Reader`, but not ``keep``; so are ``size`` and the format's own
+    options, in ``reading``. Raises `RecordingError` and `ConfigError`.
     """
-    with Reader(path, format=format, sensor=sensor, raw=raw, time=time) as reader:
+    with Reader(path, format=format, sensor=sensor, raw=raw, time=time, **reading) as reader:
         _check_order(reader)
         data = gathered(reader)
     if not len(data):

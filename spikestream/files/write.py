@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from spikestream.batch import Events, no_events
 from spikestream.errors import ConfigError, PluginError, RecordingError
@@ -34,8 +34,11 @@ def write(
     """
     path = Path(path)
     writing = _format(path, format)
-    batches = iter((events,) if isinstance(events, Events) else events)
-    first = next(batches, no_events(0, 0))
+    batches = iter(events if isinstance(events, Iterable) else (events,))
+    first: Any = next(batches, no_events(0, 0))
+    if not isinstance(first, Events):
+        text = f"what is written are batches of events, not {type(events).__name__}"
+        raise ConfigError(text, key="events", remedy="ss.Events(start, stop, data, size), as ss.read returns")
     try:
         return _replace(path, writing, size or first.size, chain([first], batches))
     except RecordingError as error:
@@ -53,7 +56,9 @@ def format_to(path: str | os.PathLike[str], name: str | None = None) -> str:
 def _replace(path: Path, format: Format, size: tuple[int, int] | None, batches: Iterable[Events]) -> int:
     encoder = None if format.encoder is None else format.encoder(size=size)
     check_place(path)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    path = Path(os.path.realpath(path))  # what a link leads to: the link stays
+    check_place(path)
+    temporary = path.parent / f".{path.name}.tmp-{os.getpid()}"
     try:
         if encoder is not None:
             written = _encode(temporary, encoder, batches)

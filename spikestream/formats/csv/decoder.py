@@ -13,7 +13,7 @@ from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.columns import SIZES
 from spikestream.formats.base.extent import Extent
-from spikestream.formats.csv.columns import POWERS, cells, checked_unit, ordered
+from spikestream.formats.csv.columns import NUMBER, POWERS, cells, checked_unit, ordered
 from spikestream.formats.csv.head import Head, Table, understood
 
 CHUNK = 1 << 18
@@ -164,7 +164,7 @@ class Decoder:
             expected, shown = f"{len(roles)} columns: {names}", f"{len(found)}: {text[:80]!r}"
             raise RecordingError(what, expected=expected, found=shown)
         expected, remedy = EXPECTED[roles[bad]], ""
-        if roles[bad] == "t" and self._table.unit_why:
+        if roles[bad] == "t" and self._table.unit_why and "." in found[bad] and NUMBER.fullmatch(found[bad]):
             expected, remedy = f"{expected}, as the rows before have", "--option unit=s, where t is in s"
         raise RecordingError(what, expected=expected, found=repr(found[bad][:40]), remedy=remedy)
 

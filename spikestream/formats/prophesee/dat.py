@@ -21,6 +21,7 @@ KINDS = {0x00: "Event2d", 0x0C: "EventCD"}
 STARTS = tuple(bytes([kind, BYTES]) for kind in KINDS)
 """What stands between the header and the records."""
 TRIGGERS = 0x0E
+SIDE = 1 << 14
 LAYOUTS = {1: (9, 8, 17), 2: (14, 14, 28)}
 """By the version in the header: bits of x, bits of y, and the bit of the polarity."""
 
@@ -123,18 +124,21 @@ class Decoder:
 
 
 class Encoder:
-    """Encode events with x and y below 16,384 as EventCD, version 2; for t see `Stamps`."""
+    """Encode events with x and y below 16,384, and within the size, as EventCD, version 2; for t see `Stamps`."""
 
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
         lines = ["Data file containing CD events", "Version 2"]
         lines += [f"Height {size[1]}", f"Width {size[0]}"] if size else []
         self._head = "".join(f"% {line}\n" for line in lines).encode() + bytes((0x0C, BYTES))
+        self._size = (SIDE, SIDE) if size is None else (min(size[0], SIDE), min(size[1], SIDE))
         self._stamps = Stamps("DAT")
 
     def feed(self, events: Array) -> bytes:
         """Return 8 bytes for each event (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
         x, y = events["x"].astype(np.uint32), events["y"].astype(np.uint32)
-        self._stamps.refuse((x >= 1 << 14) | (y >= 1 << 14), events, "x and y below 16,384", "write .aedat4")
+        width, height = self._size
+        outside = (x >= width) | (y >= height)
+        self._stamps.refuse(outside, events, f"x < {width:,}, y < {height:,}", "--size WIDTHxHEIGHT, or write .aedat4")
         records = np.empty(len(events), RECORD)
         records["stamp"] = self._stamps.of(events)
         records["word"] = x | y << np.uint32(14) | events["p"].astype(np.uint32) << np.uint32(28)

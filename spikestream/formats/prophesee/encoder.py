@@ -8,11 +8,14 @@ from spikestream.batch import Array
 from spikestream.formats.base.records import refuse
 
 SIDE = 2048
+OUTSIDE = "--size WIDTHxHEIGHT, write .aedat4, or --filter crop:width=…,height=…"
 """11 bits of x and of y."""
 
 
 class _Encoder:
-    """Encode events with x and y below 2,048, the size in the header where it is known; for t see the encodings."""
+    """Encode events with x and y below 2,048, and within the size, which stands in the header where it is
+    known; for t see the encodings.
+    """
 
     name, version = "", ""
 
@@ -21,17 +24,14 @@ class _Encoder:
         lines = [f"evt {self.version}", f"format {self.name}{options}"]
         lines += [f"geometry {size[0]}x{size[1]}"] if size else []
         self._head = "".join(f"% {line}\n" for line in [*lines, "end"]).encode()
+        self._size = (SIDE, SIDE) if size is None else (min(size[0], SIDE), min(size[1], SIDE))
         self._written = 0
 
     def feed(self, events: Array) -> bytes:
         """Return the words of these events (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
-        x, y = events["x"], events["y"]
-        self._refuse(
-            (x >= SIDE) | (y >= SIDE),
-            events,
-            f"x and y below {SIDE:,}",
-            "write .aedat4, or --filter crop:width=…,height=…",
-        )
+        width, height = self._size
+        outside = (events["x"] >= width) | (events["y"] >= height)
+        self._refuse(outside, events, f"x < {width:,}, y < {height:,}", OUTSIDE)
         words = self._words(events) if len(events) else b""
         self._written += len(events)
         return self.finish() + words
