@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import evutils.io
 import h5py
@@ -79,3 +81,21 @@ def test_edges_and_no_events(tmp_path):
     assert np.array_equal(ss.read(tmp_path / "a.h5").data, edges)
     assert ss.write(tmp_path / "b.h5", Events(0, 5, edges[:0], SIZE)) == 0
     assert (len(ss.read(tmp_path / "b.h5")), ss.read(tmp_path / "b.h5").size) == (0, SIZE)
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from spikestream.cli import main
+sys.exit(main(["synth", "spinner", sys.argv[1], "--for", "2s", "-q"]))
+"""
+
+
+def test_a_disk_that_is_full_is_one_error_and_leaves_nothing(tmp_path):
+    done = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "a.h5")], capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr
+    assert "cannot be written: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())

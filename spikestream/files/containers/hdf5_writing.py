@@ -5,7 +5,7 @@ OpenEB, and what else reads its files, needs no codec for it. Source: OpenEB's w
 
 from __future__ import annotations
 
-from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,36 @@ LONGEST_US = 1 << 36
 """The index has an entry for every 2 ms, silence or not: 19 hours are as many as is sensible."""
 
 
+class _Disk(FileIO):
+    """A new file whose writes never fail, as the library, once one has, can neither close it nor let it be.
+
+    ``error`` is what the first one has failed with; what comes after it is thrown away.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of these bytes, or take note of why not."""
+        view = memoryview(data).cast("B")
+        at = 0
+        try:
+            while at < len(view) and self.error is None:
+                at += super().write(view[at:]) or 0
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the file's size, or take note of why not."""
+        try:
+            return super().truncate(size) if self.error is None else size or 0
+        except OSError as error:
+            self.error = error
+            return size or 0
+
+
 class Packer:
     """Write events with t less than 2^36 µs after the first one's, and none before it."""
 
@@ -33,7 +63,8 @@ class Packer:
         except ImportError as error:
             remedy = "pip install 'spikestream[hdf5]'"
             raise PluginError("HDF5 files need h5py, which is not installed", remedy=remedy) from error
-        self._file = h5py.File(path, "w", libver=("earliest", "v110"))
+        self._disk = _Disk(path)
+        self._file = h5py.File(self._disk, "w", libver=("earliest", "v110"))
         packing: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         self._events = self._made("CD/events", EVENT_CD, packing)
         self._indexes = self._made("CD/indexes", INDEX, {})
@@ -88,6 +119,11 @@ class Packer:
             at = len(dataset)
             dataset.resize((at + len(rows),))
             dataset[at:] = rows
+        self._check()
+
+    def _check(self) -> None:
+        if self._disk.error is not None:
+            raise self._disk.error
 
     def finish(self) -> None:
         """Write what is held, and close the file."""
@@ -95,8 +131,9 @@ class Packer:
         if self._written:
             self._put(self._indexes, np.array([self._begin], INDEX))
         self._file.close()
+        self._check()
 
     def close(self) -> None:
         """Close the file."""
-        with suppress(Exception):  # the disk may be full, which was said before
-            self._file.close()
+        self._file.close()
+        self._disk.close()
