@@ -91,7 +91,8 @@ def test_a_silence_that_only_what_is_left_out_breaks_is_one(tmp_path):
     made["t"] = np.arange(80_015) + 900_000 * np.maximum(0, np.arange(80_015) - 80_000)
     made["x"][80_001:-1] = 640
     path = tmp_path / "a.dat"
-    ss.write(path, ss.Events(0, 20_000_000, made, (640, 480)), format="dat")
+    ss.write(path, ss.Events(0, 20_000_000, made, (641, 480)), format="dat")
+    path.write_bytes(path.read_bytes().replace(b"Width 641", b"Width 640"))
     with Reader(path) as reader:
         assert len(gathered(reader)) == 80_002
     assert reader.problems == {"future": 1}
