@@ -137,11 +137,12 @@ class Reader:
         """Return what was taken for granted in reading, one line each: nothing is wrong."""
         return list(getattr(self.decoder, "notes", ()))
 
-    def peek(self) -> None:
-        """Decode up to the first events, which still come out first, so that size and sensor are known."""
+    def peek(self) -> Array | None:
+        """Return the first events, which still come out first, None where there are none: size and sensor are known."""
         first = next(self._arrays, None)
         if first is not None:
             self._arrays = chain([first], self._arrays)
+        return first
 
     def leap(self, from_us: int) -> None:
         """Leave out what by the file's own index lies before the first event and ``from_us`` µs more, if it has one.
@@ -149,13 +150,10 @@ class Reader:
         The first events still come, and from the place on all as they would have; nothing between is decoded, counted,
         or looked at for what is wrong.
         """
-        first = next(self._arrays, None)
-        if first is None:
+        first = self.peek()
+        if first is None or not from_us or self.problems or self.time not in LEAPING:
             return
-        self._arrays = chain([first], self._arrays)
         t = int(first["t"][0]) + from_us
-        if not from_us or self.problems or self.time not in LEAPING:
-            return
         if self.container is not None:
             self._leapt = bool(hasattr(self.container, "leap") and self.container.leap(t))
         elif self.path != "-" and not self._file.closed and hasattr(self._codec, "place"):
