@@ -19,7 +19,7 @@ from spikestream.formats.sniff import sniff
 from spikestream.registry import load
 from spikestream.units import pixels
 
-CHUNK = 1 << 19
+CHUNK = 1 << 20
 HEAD = 4096
 """What the formats may look at to know their own."""
 LEAPING = ("clamp", "drop")

@@ -38,19 +38,19 @@ def alike(
     filled: int,
     tidy: bool,
     events: NDArray[Any],
-) -> tuple[int, int, int, bool]:
+) -> tuple[int, int, int, bool, int]:
     """Copy the events of the plain packets from byte ``at`` on, as long as each is whole, has room and looks alike.
 
     ``words`` uint32 and ``stored`` STRUCT have an element at every byte; packets end before ``end``. Alike are those of
     ``stream`` whose buffers begin with ``head``, the vector's length behind it; ``events`` PACKED has ``filled`` ones.
-    Returns the next packet's byte, how many packets there were, how many events there are now, and whether they are
-    tidy.
+    Returns the next packet's byte, how many packets there were, how many events there are now, whether they are tidy,
+    and how many events there is no room for in the next, if that is why it stopped.
     """
-    packets, before = 0, 16 + 4 * len(head)
+    packets, before, wanting = 0, 16 + 4 * len(head), 0
     while at + before <= end:
         packet_bytes: Any = np.int64(words[at + 4])
         n: Any = np.int64(words[at + before - 4])
-        if at + 8 + packet_bytes > end or filled + n > len(events):
+        if at + 8 + packet_bytes > end:
             break
         same = 0 <= 8 + packet_bytes - before - WIDTH * n < WIDTH  # whole, and with nothing of note behind it
         same &= words[at] == stream and np.int64(words[at + 8]) + 4 == packet_bytes
@@ -58,11 +58,14 @@ def alike(
             same &= words[at + 12 + 4 * i] == head[i]
         if not same:
             break
+        if filled + n > len(events):
+            wanting = n
+            break
         tidy = _copied(stored, at + before, WIDTH, n, size[0], size[1], filled, tidy, events)
         filled += n
         packets += 1
         at += 8 + packet_bytes
-    return at, packets, filled, tidy
+    return at, packets, filled, tidy, wanting
 
 
 @njit(cache=True, nogil=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from mmap import mmap
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 from spikestream.batch import EVENT, Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header, table
-from spikestream.formats.aedat4.packing import Unpacker
+from spikestream.formats.aedat4.packing import Runs, Unpacker
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.inlet import Inlet
 
@@ -66,7 +66,7 @@ class Decoder:
         self._header: header.Header | None = None
         self._packet: Packet | None = None
         self._left = 0
-        self._unpack = Unpacker("none")
+        self._unpack, self._runs = Unpacker("none"), Runs("none")
         self._heads = flatbuffer.Heads(b"EVTS", STRUCT_BYTES)
         self._room = NONE
         self._filled = 0
@@ -130,7 +130,7 @@ class Decoder:
         self.sensor = self.sensor or chosen.source
         self.warnings += [warning] if warning else []
         self._header = head
-        self._unpack = Unpacker(head.compression)
+        self._unpack, self._runs = Unpacker(head.compression), Runs(head.compression)
         if head.end is not None and head.end < self._inlet.offset:
             self.warnings.append(f"the data table's position, {head.end:,}, is inside the header: not believed")
             self._header = header.Header(head.compression, None, head.streams)
@@ -157,7 +157,6 @@ class Decoder:
         from spikestream.kernels.aedat4 import STRUCT, decode
         from spikestream.kernels.packed import PACKED
 
-        packed = self._room.view(PACKED)
         while self._header is not None and not self._ended():
             if self._packet is None:
                 start = self._inlet.take(8)
@@ -176,21 +175,18 @@ class Decoder:
                     stored = np.frombuffer(body, STRUCT, count, at + first * STRUCT_BYTES)
                     stored.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
                     if self._filled + count > len(self._room):
-                        yield from self._given()
-                        self._room, self.tidy = self.empty(max(count, ROOM)), True
-                        packed = self._room.view(PACKED)
+                        yield from self._make_room(count)
                     width, height = self.size or (0, 0)
-                    self.tidy = decode(stored, width, height, self._filled, self.tidy, packed)
+                    self.tidy = decode(stored, width, height, self._filled, self.tidy, self._room.view(PACKED))
                     self._filled += count
             else:
                 self._left = self._inlet.skip(self._left)
                 if self._left:
                     return
             self._count(self._packet.stream, self._header)
-            plain = self._header.compression == "none" and self._packet.stream == self._stream
             self._packet = None
-            if plain and self._heads.head:
-                self._alike(self._header.end)
+            if self._heads.head:
+                yield from self._alike(self._header.end)
 
     def _checked(self, packet: Packet) -> Packet:
         end = None if self._header is None else self._header.end
@@ -210,25 +206,45 @@ class Decoder:
             kind = KINDS.get(kind, kind)
             self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
-    def _alike(self, end: int | None) -> None:
-        """Decode the packets that are like the last one at once, as far as there is room."""
+    def _alike(self, end: int | None) -> Iterator[Array]:
+        """Decode the packets that are like the last one many at a time, for as long as they are."""
+        most = 1
+        while True:
+            rest = self._inlet.rest
+            run = self._runs(rest if end is None else rest[: end - self._inlet.offset], self._stream, most)
+            packets, passed = yield from self._copied(run.plain)
+            self.packets[self._stream] = self.packets.get(self._stream, 0) + packets
+            self._inlet.skip(passed if run.ends is None else int(run.ends[packets - 1]) if packets else 0)
+            if run.ends is None or packets < max(1, len(run.ends)):
+                return
+            most *= 2  # what is unpacked and not alike is unpacked once more
+
+    def _copied(self, plain: memoryview) -> Generator[Array, None, tuple[int, int]]:
+        """Decode the plain packets that are like the last one; return how many they are, and how many bytes."""
         from spikestream.kernels.aedat4 import STRUCT, alike
         from spikestream.kernels.packed import PACKED
 
-        rest, offset = self._inlet.rest, self._inlet.offset
-        if len(rest) < STRUCT_BYTES or len(self._heads.head) % 4:
-            return
-        words = np.ndarray(len(rest) - 3, "<u4", rest, strides=(1,))
-        stored = np.ndarray(len(rest) - STRUCT_BYTES + 1, STRUCT, rest, strides=(1,))
+        if len(plain) < STRUCT_BYTES or len(self._heads.head) % 4:
+            return 0, 0
+        words = np.ndarray(len(plain) - 3, "<u4", plain, strides=(1,))
+        stored = np.ndarray(len(plain) - STRUCT_BYTES + 1, STRUCT, plain, strides=(1,))
         words.flags.writeable = stored.flags.writeable = False
-        head = np.frombuffer(self._heads.head, "<u4")
-        stop = len(rest) if end is None else min(len(rest), end - offset)
-        made, size = self._room.view(PACKED), self.size or (0, 0)
-        passed, packets, self._filled, self.tidy = alike(
-            words, stored, 0, stop, self._stream, head, size, self._filled, self.tidy, made
-        )
-        self._inlet.skip(passed)
-        self.packets[self._stream] += packets
+        head, size = np.frombuffer(self._heads.head, "<u4"), self.size or (0, 0)
+        at = packets = 0
+        while True:
+            made = self._room.view(PACKED)
+            at, more, self._filled, self.tidy, wanting = alike(
+                words, stored, at, len(plain), self._stream, head, size, self._filled, self.tidy, made
+            )
+            packets += more
+            if not wanting:
+                return packets, at
+            yield from self._make_room(wanting)
+
+    def _make_room(self, count: int) -> Iterator[Array]:
+        """Yield the events that are there, and have room for so many more."""
+        yield from self._given()
+        self._room, self.tidy = self.empty(max(count, ROOM)), True
 
     def _body(self, packet: Packet, payload: memoryview) -> tuple[memoryview, int, int]:
         """Return what a packet's bytes unpack to, where the events begin in it, and how many they are."""

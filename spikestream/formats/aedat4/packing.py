@@ -7,21 +7,91 @@ their size, and what a frame tells need not be true.
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import lz4.frame
 import numpy as np
 import zstandard
 
+from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4.flatbuffer import SMALLEST
 
 UNPACKED_LIMIT = 128 << 20
 WINDOW_LIMIT = 128 << 20
+HEAD, SIZE = struct.Struct("<ii"), struct.Struct("<I")
+RUN_BYTES, RUN_PACKETS = 300_000, 64
+"""How much is unpacked at a time: it stays in the nearer cache until it has been decoded."""
 USUAL_RATIO = 4
 """What events hardly ever shrink to less than."""
 NAMES = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
 """Compression by its number in the header; "high" kinds unpack like the others."""
 NUMBERS = {"none": 0, "lz4": 1, "zstd": 3}
+
+
+class Run(NamedTuple):
+    """Packets of one stream as if they had not been packed; where they had, the bytes behind each in what was."""
+
+    plain: memoryview
+    ends: Array | None
+
+
+class Runs:
+    """What unpacks many packets of one recording at a time, for as long as nothing about them is wrong or unusual.
+
+    What to say of a packet that is, is `Unpacker`'s. The memory is the same every time.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._plain = np.empty(RUN_BYTES, np.uint8)
+        self._ends = np.empty(RUN_PACKETS, np.int64)
+        self._reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT).stream_reader
+
+    def __call__(self, packed: memoryview, stream: int, most: int) -> Run:
+        """Return the packets of ``stream`` that these bytes begin with, up to ``most``, and as far as there is room."""
+        if self._kind == "none":
+            return Run(packed, None)
+        unpacked = self._lz4 if self._kind == "lz4" else self._zstd
+        count, filled = unpacked(packed, stream, min(most, RUN_PACKETS))
+        return Run(self._plain.data[:filled], self._ends[:count])
+
+    def _lz4(self, packed: memoryview, stream: int, most: int) -> tuple[int, int]:
+        from spikestream.kernels.lz4 import packets
+
+        if len(packed) < 8:
+            return 0, 0
+        stored = np.frombuffer(packed, np.uint8)
+        stored.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
+        count, filled = packets(stored, _eights(stored), stream, most, self._plain, _eights(self._plain), self._ends)
+        return count, filled
+
+    def _zstd(self, packed: memoryview, stream: int, most: int) -> tuple[int, int]:
+        plain, at, filled, count, last = self._plain.data, 0, 0, 0, 0
+        while count < most and at + 8 <= len(packed) and filled + last + last // 4 < RUN_BYTES:
+            found, size = HEAD.unpack_from(packed, at)
+            end, begin = at + 8 + size, filled + 8
+            if found != stream or not 0 < size <= len(packed) - at - 8:
+                break
+            reader = self._reader(packed[at + 8 : end])
+            try:
+                stop = begin + reader.readinto(plain[begin:])
+                over = not reader.read(1)
+            except zstandard.ZstdError:
+                break
+            if not over or stop < begin + 4 or SIZE.unpack_from(plain, begin)[0] != stop - begin - 4:
+                break
+            HEAD.pack_into(plain, filled, stream, stop - begin)
+            self._ends[count] = end
+            at, last, filled, count = end, stop - filled, stop, count + 1
+        return count, filled
+
+
+def _eights(data: Array) -> Array:
+    """Return bytes (n,) with eight of them as one number at every byte: (n - 7,) uint64."""
+    eights = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))
+    eights.flags.writeable = data.flags.writeable
+    return eights
 
 
 class Unpacker:
