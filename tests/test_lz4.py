@@ -91,6 +91,91 @@ def test_no_damage_that_the_library_sees_is_taken(linked, checked):
     assert refused > 1_000
 
 
+def xxh32(data: bytes) -> int:
+    """XXH32 of fewer than 16 bytes, by its specification."""
+    a, b, c, d, e = 2_654_435_761, 2_246_822_519, 3_266_489_917, 668_265_263, 374_761_393
+    h, whole = e + len(data), len(data) // 4 * 4
+    for (word,) in struct.iter_unpack("<I", data[:whole]):
+        h = h + word * c & 0xFFFFFFFF
+        h = (h << 17 | h >> 15) * d & 0xFFFFFFFF
+    for byte in data[whole:]:
+        h = h + byte * e & 0xFFFFFFFF
+        h = (h << 11 | h >> 21) * a & 0xFFFFFFFF
+    h = (h ^ h >> 15) * b & 0xFFFFFFFF
+    h = (h ^ h >> 13) * c & 0xFFFFFFFF
+    return h ^ h >> 16
+
+
+def framed(*blocks: bytes, flags: int = 0x60, block: int = 0x40, size: bytes = b"") -> bytes:
+    """A frame with a right checksum of its header: independent blocks of up to 64 KiB, if nothing else is said."""
+    header = bytes([flags, block]) + size
+    packed = b"".join(struct.pack("<I", len(one)) + one for one in blocks)
+    return b"\x04\x22\x4d\x18" + header + bytes([xxh32(header) >> 8 & 255]) + packed + bytes(4)
+
+
+def by_library(packed: bytes) -> bytes | None:
+    library = lz4.frame.LZ4FrameDecompressor()
+    try:
+        plain = library.decompress(packed)
+    except RuntimeError:
+        return None
+    return plain if library.eof and not library.unused_data else None
+
+
+def sequence(literals: bytes, offset: int = 0, match: int = 0) -> bytes:
+    """Literals and then a match of at least 4 bytes, none where it is the last of its block."""
+    lengths = [len(literals), match - 4 if match else 0]
+    more = [b"" if n < 15 else b"\xff" * ((n - 15) // 255) + bytes([(n - 15) % 255]) for n in lengths]
+    token = bytes([min(lengths[0], 15) << 4 | min(lengths[1], 15)])
+    return token + more[0] + literals + (struct.pack("<H", offset) + more[1] if match else b"")
+
+
+def test_headers_of_every_kind():
+    body = sequence(b"0123456789")
+    taken = 0
+    for flags in range(256):
+        for block in range(256):
+            size = struct.pack("<Q", 10) if flags & 8 else b""
+            packed = framed(body, flags=flags, block=block, size=size)
+            if flags & 0x10 or flags & 4:
+                packed = packed[:-4] + struct.pack("<I", xxh32(body)) * (flags >> 4 & 1) + bytes(4)
+                packed += struct.pack("<I", xxh32(b"0123456789")) * (flags >> 2 & 1)
+            ours = unpacked(packed, 100)
+            if ours is not None:
+                taken += 1
+                assert ours == by_library(packed) == b"0123456789"
+    assert taken == 2 * 2 * 2 * 2 * 4  # linked, checksum of blocks, size, checksum of the content; sizes of blocks
+
+
+def test_a_match_does_not_reach_into_a_block_that_stands_for_itself():
+    first, second = sequence(b"0123456789"), sequence(b"a", 5, 8) + sequence(b"0123456789")
+    linked = framed(first, second, flags=0x40)
+    assert unpacked(linked, 100) == by_library(linked) == b"0123456789a6789a6780123456789"
+    assert unpacked(framed(first, second), 100) is None
+
+
+def test_a_block_is_not_larger_than_the_header_says():
+    for n in (65_536, 65_537):
+        packed = framed(bytes(n))
+        at = packed.index(struct.pack("<I", n))
+        packed = packed[: at + 3] + bytes([packed[at + 3] | 0x80]) + packed[at + 4 :]
+        assert (unpacked(packed, 100_000) is None) == (by_library(packed) is None) == (n > 65_536)
+
+
+def test_how_a_block_may_end():
+    taken = 0
+    for total in range(65_516, 65_540):
+        for near in (4, 5, 8, 12):
+            for last in range(14):
+                start = sequence(b"01234567", 8, total - 8 - 2 - near - last) + sequence(b"ab", 7, near)
+                packed = framed(start + sequence(b"abcdefghijklmn"[:last]))
+                ours = unpacked(packed, 100_000)
+                if ours is not None:
+                    taken += 1
+                    assert ours == by_library(packed), (total, near, last)
+    assert taken > 200
+
+
 def test_unusual_frames_are_left_to_the_library():
     plain = bytes(1_000)
     made = lz4.frame.compress(plain)
