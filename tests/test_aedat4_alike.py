@@ -85,6 +85,28 @@ def test_a_cut_file_and_another_stream(cut, kind):
     assert outcome(head(kind) + made[0] + longer, None) == outcome(head(kind) + made[0] + longer, 1)
 
 
+def test_packets_of_two_writers_and_a_size_that_is_not_true(kind):
+    made, events = packets(kind), EVENTS[:3].tolist()
+    other = hand.packet(0, PACK[kind](hand.prefixed(hand.event_body(events))))
+    data = head(kind) + b"".join([*made, *made[:5], other, *made[:4], other, other, *made])
+    assert outcome(data, None) == outcome(data, 1)
+    assert len(outcome(data, None)[0]) == 2 * len(EVENTS) + sum(SIZES[:5]) + sum(SIZES[:4]) + 9
+    body = hand.prefixed(hand.event_body(events))
+    for size in (0, len(body) - 5, len(body) - 3, 2**32 - 1):
+        lying = hand.packet(0, PACK[kind](struct.pack("<I", size) + body[4:]))
+        data = head(kind) + b"".join([*made, lying, *made])
+        assert outcome(data, None) == outcome(data, 1)
+        assert outcome(data, None)[-1]
+
+
+def test_more_than_there_is_room_for(kind):
+    events = random_events(100_000)
+    made = [packed(kind, events[i : i + 3_000].tolist()) for i in range(0, len(events), 3_000)]
+    decoder = Decoder()
+    assert np.array_equal(decoded(decoder, head(kind) + b"".join(made)), events)
+    assert decoder.packets == {0: len(made)}
+
+
 @pytest.mark.parametrize(
     ("x", "y", "t_us"), [(346, 0, 0), (0, 260, 0), (-1, 0, 0), (0, -1, 0), (3, 3, -1), (0, 0, 2_000_000)]
 )

@@ -186,17 +186,16 @@ def test_unusual_frames_are_left_to_the_library():
 
 def test_a_run_ends_with_the_first_packet_that_is_not_as_it_should_be():
     bodies = [records(i, 400, 20) for i in range(6)]
-    good = [lz4.frame.compress(struct.pack("<I", len(body)) + body, content_checksum=True) for body in bodies]
-    lies = lz4.frame.compress(struct.pack("<I", 5) + bodies[0])
+    good = [lz4.frame.compress(body, content_checksum=True) for body in bodies]
     packed = [struct.pack("<ii", 7, len(one)) + one for one in good]
-    other, lying = struct.pack("<ii", 8, len(good[3])) + good[3], struct.pack("<ii", 7, len(lies)) + lies
-    minus = struct.pack("<ii", 7, -1) + good[3]
-    for last in (other, lying, minus, packed[3][:-1], packed[3][:6], b""):
+    other, minus = struct.pack("<ii", 8, len(good[3])) + good[3], struct.pack("<ii", 7, -1) + good[3]
+    broken = packed[3][:-1] + bytes([packed[3][-1] ^ 1])
+    for last in (other, minus, broken, packed[3][:-1], packed[3][:6], b""):
         data = np.frombuffer(b"".join([*packed[:3], last]), np.uint8)
         plain, ends = np.zeros(100_000, np.uint8), np.zeros(8, np.int64)
         count, filled = packets(data, eights(data), 7, 8, plain, eights(plain), ends)
         assert ends[:count].tolist() == np.cumsum([len(one) for one in packed[:3]]).tolist()
-        told = [struct.pack("<iiI", 7, len(body) + 4, len(body)) + body for body in bodies[:3]]
+        told = [struct.pack("<ii", 7, len(body)) + body for body in bodies[:3]]
         assert plain[:filled].tobytes() == b"".join(told)
     data = np.frombuffer(b"".join(packed), np.uint8)
     assert packets(data, eights(data), 7, 2, plain, eights(plain), ends)[0] == 2

@@ -36,9 +36,9 @@ def packets(
 ) -> tuple[int, int]:
     """Unpack the packets of ``stream`` that ``packed`` begins with into ``plain``, as if they had not been packed.
 
-    A packet is an i32 stream, an i32 size, and a frame around a buffer with its size before it. It ends with the first
-    that is not whole, is another's, is not as it should be or has no room, or after ``most``. ``ends`` gets the byte
-    behind each in ``packed``. Returns how many packets and how many bytes there are in ``plain``.
+    A packet is an i32 stream, an i32 size, and a frame. It ends with the first that is not whole, is another's, is not
+    as it should be or has no room, or after ``most``. ``ends`` gets the byte behind each in ``packed``. Returns how
+    many packets and how many bytes there are in ``plain``.
     """
     at, filled, count, last = 0, 0, 0, 0
     while count < most and at + 8 <= len(packed) and filled + last + last // 4 + SLACK <= len(plain):
@@ -49,7 +49,7 @@ def packets(
         begin = filled + 8
         stop = frame(packed, packed8, at + 8, end, plain, plain8, begin)
         last = stop - filled
-        if stop < begin + 4 or _four(plain, begin) != stop - begin - 4:
+        if stop < begin:
             break
         _put(plain, filled, stream)
         _put(plain, filled + 4, stop - begin)

@@ -19,7 +19,7 @@ from spikestream.formats.aedat4.flatbuffer import SMALLEST
 
 UNPACKED_LIMIT = 128 << 20
 WINDOW_LIMIT = 128 << 20
-HEAD, SIZE = struct.Struct("<ii"), struct.Struct("<I")
+HEAD = struct.Struct("<ii")
 RUN_BYTES, RUN_PACKETS = 300_000, 64
 """How much is unpacked at a time: it stays in the nearer cache until it has been decoded."""
 USUAL_RATIO = 4
@@ -79,7 +79,7 @@ class Runs:
                 over = not reader.read(1)
             except zstandard.ZstdError:
                 break
-            if not over or stop < begin + 4 or SIZE.unpack_from(plain, begin)[0] != stop - begin - 4:
+            if not over:
                 break
             HEAD.pack_into(plain, filled, stream, stop - begin)
             self._ends[count] = end
