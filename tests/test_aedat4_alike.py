@@ -14,6 +14,7 @@ from aedat4_by_hand import decoded, random_events
 
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import Decoder
+from spikestream.formats.aedat4.decoder import ROOM
 
 SIZES = (3, 4, 0, 5, 1, 3)
 EVENTS = random_events(sum(SIZES))
@@ -101,7 +102,8 @@ def test_packets_of_two_writers_and_a_size_that_is_not_true(kind):
 
 def test_more_than_there_is_room_for(kind):
     events = random_events(100_000)
-    made = [packed(kind, events[i : i + 3_000].tolist()) for i in range(0, len(events), 3_000)]
+    at = [0, 1, ROOM - 1, *range(ROOM + 1, len(events), 3_000), len(events)]
+    made = [packed(kind, events[i:j].tolist()) for i, j in pairwise(at)]
     decoder = Decoder()
     assert np.array_equal(decoded(decoder, head(kind) + b"".join(made)), events)
     assert decoder.packets == {0: len(made)}

@@ -160,6 +160,9 @@ def test_a_block_is_not_larger_than_the_header_says():
         at = packed.index(struct.pack("<I", n))
         packed = packed[: at + 3] + bytes([packed[at + 3] | 0x80]) + packed[at + 4 :]
         assert (unpacked(packed, 100_000) is None) == (by_library(packed) is None) == (n > 65_536)
+    for n in (65_000, 65_536):  # as literals they take 255 bytes more, and a few
+        packed = framed(sequence(bytes(n)))
+        assert (unpacked(packed, 100_000) is None) == (by_library(packed) is None) == (n == 65_536)
 
 
 def test_how_a_block_may_end():
