@@ -19,7 +19,12 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("sensor", metavar="SENSOR", help="a sensor's URI: microphone:, synth://bars, a plugin's, or a recording")
     add("target", metavar="OUT", help="its suffix says the format; .wav of sound")
-    add("--for", dest="for_", metavar="TIME", help="end after so much stream time: 10s, 2min")
+    add(
+        "--for",
+        dest="for_",
+        metavar="TIME",
+        help="end after so much stream time, of a live sensor also by the clock: 10s",
+    )
     add("--as", dest="as_", metavar="FORMAT", help="format of OUT, where its suffix does not tell")
     add("--t0", default="keep", metavar="WHEN", help="keep (default) the stamps, or zero: the first event comes at 0")
     add("-f", "--force", action="store_true", help="put OUT in the place of a file that is there")
@@ -46,10 +51,13 @@ def run(options: argparse.Namespace) -> int:
     lost = filing.lost()
     for why, count in lost.items():
         console.log(f"warning: {count:,} {why}")
-    length = show_us(filing.stop - filing.start) if filing.start is not None else "nothing"
-    what = "samples" if getattr(sensor, "samplerate_hz", 0) else "events"
-    console.out(f"{options.target}: {written:,} {what}, {length}")
-    if filing.error is not None:
+    if written is not None:
+        length = show_us(filing.stop - filing.start) if filing.start is not None else "nothing"
+        what = "samples" if getattr(sensor, "samplerate_hz", 0) else "events"
+        console.out(f"{options.target}: {written:,} {what}, {length}")
+    elif signalled and filing.error is not None:
+        console.log(f"warning: {filing.error.what}: {options.target} was not written")
+    if filing.error is not None and (written is not None or not signalled):
         raise filing.error
     if options.strict and lost:
         return LOST

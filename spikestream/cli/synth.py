@@ -58,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
         raise filing.error
     rows = [row for row in sensor.rows if row.stop <= filing.stop]
     write_labels(labels, rows)
-    _tell(sidecar, options, settings, labels, written, rows)
-    console.out(f"{options.target}: {written:,} events, {len(rows):,} labels in {labels}")
+    _tell(sidecar, options, settings, labels, written or 0, rows)
+    console.out(f"{options.target}: {written or 0:,} events, {len(rows):,} labels in {labels}")
     return 0 if signalled is None else INTERRUPTED
 
 

@@ -11,8 +11,8 @@ from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from spikestream.batch import Batch, cut
-from spikestream.errors import SpikestreamError
-from spikestream.sensors.base import Counting, Sensor
+from spikestream.errors import DeviceError, SpikestreamError
+from spikestream.sensors.base import Counting, Sensor, Telling
 from spikestream.service.channel import Channel
 from spikestream.service.job import guarded
 
@@ -21,25 +21,37 @@ BATCHES, ROWS = 256, 1 << 21
 """So much waits for the disk at the most: two million events are 27 MB."""
 LATE_S = 1.0
 """So much longer than its stream time a live sensor is waited for."""
+BEGIN_S = 5.0
+"""So long at the least it may take until something comes: a microphone takes two seconds to begin."""
+
+
+class _NothingCame(Exception):
+    """Ends the writing of a file before it has begun."""
 
 
 class Filing:
     """One sensor, called ``name`` in errors, for ``for_us`` µs of stream time, or until it ends or `end` is called.
 
-    ``error`` is what the sensor failed with, None where it did not: the file is complete all the same.
+    A live one has no stream time while it is silent: for it the time is up by the clock as well. ``error`` is what the
+    sensor failed with, or that nothing came of a live one, None otherwise. The file is complete all the same, and there
+    is none where the error came before everything else.
     """
 
     def __init__(self, sensor: Sensor, name: str, for_us: int | None = None) -> None:
-        self._sensor, self._for_us = guarded(sensor, name), for_us
+        self._sensor, self._name, self._for_us = guarded(sensor, name), name, for_us
         self.channel = Channel(BATCHES, ROWS)
         self.error: SpikestreamError | None = None
         self.gaps = self.gap_us = self.rows = 0
         self.start: int | None = None
         self.stop = 0
         self._pumping: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self, keep: Callable[[Iterator[Batch]], Result]) -> Result:
-        """Give the batches to ``keep``, in a thread of its own, and return what it returns; raises what it raises."""
+    async def run(self, keep: Callable[[Iterator[Batch]], Result]) -> Result | None:
+        """Give the batches to ``keep``, in a thread of its own, and return what it returns; raises what it raises.
+
+        None where there was nothing to be kept, as `error` tells.
+        """
         self._pumping = asyncio.create_task(self._pump())
         keeping = asyncio.create_task(asyncio.to_thread(keep, self._waiting()))
         try:
@@ -48,7 +60,9 @@ class Filing:
             self.end()  # the thread, where it has not failed, writes what waits
             with suppress(asyncio.CancelledError):
                 await self._pumping
-        return await keeping
+        with suppress(_NothingCame):
+            return await keeping
+        return None
 
     def end(self) -> None:
         """Take no more from the sensor."""
@@ -66,24 +80,46 @@ class Filing:
     def _waiting(self) -> Iterator[Batch]:
         while (got := self.channel.get()) is not None:
             yield got[0]
+        if self.start is None and self.error is not None:
+            raise _NothingCame
 
     async def _pump(self) -> None:
-        timer = None
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        self._allow(max(BEGIN_S, (self._for_us or 0) / 1e6))
         try:
             async with aclosing(self._sensor.batches()) as batches:  # type: ignore[type-var]  # generators, all of them
                 async for batch in batches:
                     if self.start is None:
                         self.start = self.stop = batch.start
-                        if self._for_us is not None and self._sensor.live:
-                            timer = asyncio.get_running_loop().call_later(self._for_us / 1e6 + LATE_S, self.end)
+                        self._allow((self._for_us or 0) / 1e6 + LATE_S)
                     if await self._hand_over(batch):
                         return
         except SpikestreamError as error:
             self.error = error
         finally:
-            if timer is not None:
-                timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self.start is None and self._sensor.live and self.error is None:
+                self.error = self._silence(loop.time() - begun_s)
             self.channel.close()
+
+    def _allow(self, seconds: float) -> None:
+        """Let a live sensor whose time is limited go on for so long from now on by the clock."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._for_us is not None and self._sensor.live:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.end)
+
+    def _silence(self, seconds: float) -> DeviceError:
+        figures = self._sensor.stats() if isinstance(self._sensor, Telling) else {}
+        counts = {key: count for key, count in figures.items() if count and isinstance(count, int | dict)}
+        counted = [f"it counted {', '.join(f'{key}: {count}' for key, count in counts.items())}"] if counts else []
+        likely = "nobody sends there yet, or sends to another place or something else than the sensor takes"
+        remedy = "start what sends, then record again; 'spikestream devices' lists what is plugged in here"
+        return DeviceError(
+            f"nothing came from {self._name} in {seconds:.0f} s", details=[*counted, likely], remedy=remedy
+        )
 
     async def _hand_over(self, batch: Batch) -> bool:
         """Put a batch into the queue, as far as its time has come; return whether the time is over."""

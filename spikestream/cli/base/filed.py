@@ -42,9 +42,12 @@ def keeper(sensor: Any, target: str, format: str | None, zero: bool) -> Callable
     return keep
 
 
-def file(console: Console, filing: Filing, keep: Callable[[Iterator[Batch]], int]) -> tuple[int, int | None]:
-    """Write until the sensor ends or a signal comes; return what was written, and the signal's number."""
-    written: list[int] = []
+def file(console: Console, filing: Filing, keep: Callable[[Iterator[Batch]], int]) -> tuple[int | None, int | None]:
+    """Write until the sensor ends or a signal comes; return how much was written, and the signal's number.
+
+    The first is None where there is no file, as nothing came: ``filing.error`` tells why.
+    """
+    written: list[int | None] = []
 
     async def run() -> None:
         import asyncio
@@ -57,7 +60,7 @@ def file(console: Console, filing: Filing, keep: Callable[[Iterator[Batch]], int
             console.clear()
 
     signalled = run_until_signalled(run(), filing.end)
-    return (written or [0])[0], signalled
+    return (written or [None])[0], signalled
 
 
 async def _show(console: Console, filing: Filing) -> None:
