@@ -55,6 +55,31 @@ def test_version_is_the_package_s():
     assert spikestream("--version").stdout == f"spikestream {ss.__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("args", "one", "other"),
+    [
+        (["replay", LOOKS, "--json", "--jsonl"], "--json", "--jsonl"),
+        (["replay", LOOKS, "--learn", "--no-learn"], "--learn", "--no-learn"),
+        (["replay", LOOKS, "--no-learn", "--learn"], "--learn", "--no-learn"),
+        (["listen", "--json", "--jsonl"], "--json", "--jsonl"),
+        (["listen", "--learn", "--no-learn"], "--learn", "--no-learn"),
+        (["subscribe", "tcp://127.0.0.1:1", "--jsonl", "--summary"], "--jsonl", "--summary"),
+        (["emulate", LOOKS, "--ticks", "0", "--for", "1s"], "--ticks", "--for"),
+        (["emulate", LOOKS, "--input", LOOKS, "--poisson", "0"], "--input", "--poisson"),
+    ],
+    ids=lambda value: " ".join(map(str, value[:1] + value[2:])) if isinstance(value, list) else "",
+)
+def test_options_that_contradict_each_other_are_one_usage_error(args, one, other):
+    done = spikestream(*args, code=2)
+    assert done.stderr == f"error: {one} and {other} contradict each other\n  try: leave {one} or {other} out\n"
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("given", [["--learn", "--learn"], ["--no-learn", "--no-learn"]])
+def test_an_option_that_is_given_twice_contradicts_nothing(given):
+    assert "no such file" in spikestream("replay", "nowhere.aedat4", *given, code=3).stderr
+
+
 def test_no_verb_is_a_usage_error_on_stderr():
     done = spikestream(code=2)
     assert not done.stdout

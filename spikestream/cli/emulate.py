@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import Console, add_quiet
+from spikestream.cli.base import Console, add_quiet, refuse_both
 from spikestream.errors import ConfigError
 from spikestream.units import duration_us, show_us
 
@@ -70,10 +70,8 @@ def _check(options: argparse.Namespace) -> None:
     """Refuse what contradicts itself, before anything is read."""
     from spikestream.cli.base.drawing import check_picture
 
-    for one, other in (("--ticks", "--for"), ("--input", "--poisson")):
-        names = [name.strip("-") + ("_" if name == "--for" else "") for name in (one, other)]
-        if all(getattr(options, name) is not None for name in names):
-            raise ConfigError(f"{one} and {other} contradict each other", key=other)
+    refuse_both({"--ticks": options.ticks, "--for": options.for_})
+    refuse_both({"--input": options.input, "--poisson": options.poisson})
     if options.ticks is not None and not 1 <= options.ticks <= 2**40:
         raise ConfigError("a run has 1 tick or more", key="--ticks", value=options.ticks, allowed="1 to 2^40")
     if not 0 <= options.seed < 2**63:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import Console, add_quiet, run_until_signalled, tell
+from spikestream.cli.base import Console, Switch, add_quiet, refuse_both, run_until_signalled, tell
 from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold
 from spikestream.cli.base.settings import WORDS, says_windows
 from spikestream.service.defaults import SOUND, tables_of_model
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         help="with --teach: how often each word is asked for (default 5)",
     )
     add("--model", metavar="FILE", help="start with what a model saved by --save has learned")
-    add("--learn", action=argparse.BooleanOptionalAction, default=None, help="learn while running (default), or freeze")
+    add("--learn", action=Switch, help="learn while running (default), or freeze")
     add(
         "--publish", action="append", default=[], metavar="URL", help="tcp://127.0.0.1:7077 or unix:///path; repeatable"
     )
@@ -131,6 +131,7 @@ def run(options: argparse.Namespace) -> int:
     from spikestream.service.session import Session, warm_up
 
     console = Console(options.quiet)
+    refuse_both({"--json": options.json, "--jsonl": options.jsonl})
     if options.devices:
         return _list(console, options.json)
     shown = _Shown(console, options)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import Console, add_quiet, run_until_signalled
+from spikestream.cli.base import Console, Switch, add_quiet, refuse_both, run_until_signalled
 from spikestream.cli.base.report import exit_code, json_of, line_of, report, say_if_cold, say_if_compiled
 from spikestream.cli.base.settings import says_windows, tables_of
 from spikestream.units import duration_us, show_count, show_us
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         metavar=("TIME", "KEY=VALUE"),
         help="change a setting so long after the start, e.g. --at 2s network.v_thresh=0.5; repeatable",
     )
-    add("--learn", action=argparse.BooleanOptionalAction, default=None, help="learn while running (default), or freeze")
+    add("--learn", action=Switch, help="learn while running (default), or freeze")
     add(
         "--labels",
         metavar="FILE",
@@ -129,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     from spikestream.service.session import Session, warm_up
 
     console = Console(options.quiet)
+    refuse_both({"--json": options.json, "--jsonl": options.jsonl})
     job = Job(
         configure(options),
         from_us=duration_us(options.from_) if options.from_ else None,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import INTERRUPTED, Console, add_access, add_quiet
+from spikestream.cli.base import INTERRUPTED, Console, add_access, add_quiet, refuse_both
 from spikestream.errors import ConfigError
 from spikestream.units import duration_us, size_bytes
 
@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from spikestream.client import Client
 
     console = Console(options.quiet)
+    refuse_both({"--jsonl": options.jsonl, "--summary": options.summary})
     topics = [_pattern(topic) for topic in options.topic] or ["*"]
     shown = 0
     reader: Client | None = None

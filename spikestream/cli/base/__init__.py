@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -124,11 +124,9 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
     # argparse would keep silent where its help cannot be written.
     parser.print_help = lambda file=None: print(parser.format_help(), end="")  # type: ignore[method-assign]
     try:
-        options = parser.parse_args(args)
-    except SystemExit as stop:
+        return int(verb.run(parser.parse_args(args)))
+    except SystemExit as stop:  # of the parser
         return int(stop.code or 0)
-    try:
-        return int(verb.run(options))
     except SpikestreamError as error:
         tell(f"error: {error}\n")
         return error.exit_code
@@ -197,6 +195,32 @@ def check_new(path: str, force: bool) -> None:
     """Raise `ConfigError` for a file that is there, and was not said to be replaced."""
     if not force and os.path.lexists(path):
         raise ConfigError(f"{path} is there already", key="OUT", value=path, remedy="-f, which replaces it")
+
+
+class Switch(argparse.BooleanOptionalAction):
+    """``--x`` and ``--no-x``, of which only one may be given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Take one of them; raises `ConfigError` where the other one was given before."""
+        before = getattr(namespace, self.dest)
+        super().__call__(parser, namespace, values, option_string)
+        if before is not None and before != getattr(namespace, self.dest):
+            one, other = self.option_strings
+            refuse_both({one: True, other: True})
+
+
+def refuse_both(options: Mapping[str, object]) -> None:
+    """Raise `ConfigError` where two of these options that contradict each other are given; None and False are not."""
+    given = [name for name, value in options.items() if value is not None and value is not False]
+    if len(given) > 1:
+        text = f"{given[0]} and {given[1]} contradict each other"
+        raise ConfigError(text, key=given[1], remedy=f"leave {given[0]} or {given[1]} out")
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
