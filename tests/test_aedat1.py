@@ -134,7 +134,7 @@ def test_other_files_are_not_taken_for_it(head):
 
 
 def test_a_bare_recording_says_it_may_be_one_or_sound():
-    with pytest.raises(RecordingError, match=r"--format nas[^$]*--format aedat1 --sensor dvs128"):
+    with pytest.raises(RecordingError, match=r"--format aedat1 --sensor dvs128[^$]*--format nas"):
         sniff(records((0x070A, 1)) * 9, "a.aedat")
 
 

@@ -128,8 +128,8 @@ def test_a_web_page_saved_by_mistake(head):
         (
             b"\x07\x0f\x80\x02\x8e",
             "a.aedat",
-            "spikestream info a.aedat --format nas --sensor stereo64:jaer\n"
-            "  or AEDAT 1.0 of a DVS128: spikestream info a.aedat --format aedat1 --sensor dvs128\n",
+            "AEDAT 1.0 of a DVS128: spikestream info a.aedat --format aedat1 --sensor dvs128\n"
+            "  it may be sound of a NAS: spikestream info a.aedat --format nas --sensor stereo64:jaer\n",
         ),
         (b"\x07\x0f\x80\x02\x8e", "a.aedat4", "07 0f 80 02 8e"),
         (b"x, y, z, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, z, p"'),

@@ -15,9 +15,10 @@ The sensor is a cascade of low-passes and numbers its bands from the highest dow
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NoReturn
 
 import numpy as np
 
@@ -31,7 +32,11 @@ USUAL = (16, 32, 64, 128, 256, 512)
 MOST_BANDS = 2_048
 """No address then starts with the byte '#', so a header is told from records by its first byte."""
 GRAMMAR = re.compile(r"(mono|stereo)(\d{1,4}):(?:(jaer|usbaermini2)|([24]):(\d{1,3}(?:\.\d{1,3})?))", re.ASCII)
+UNSAID = "stereo512:jaer"
+"""Stands for a layout that was not said while the first records are gathered, from which those that fit are told."""
 ALLOWED = "mono|stereo, 1 to 2,048 bands, then :jaer, :usbaermini2, or :BYTES:TICK_US as in mono32:2:0.2"
+USUALLY = "stereo64:jaer"
+UNFIT = "its records fit no usual layout: is this sound of a NAS at all?"
 END = b"#End Of ASCII Header"
 CAP = 1 << 20
 CHUNK = 32_768
@@ -72,11 +77,8 @@ class Layout:
         return (addresses >= self.addresses) & (addresses >> 15 != 1), (steps < 0) & (steps >= -(1 << 31))
 
 
-def layout_of(text: str | None) -> Layout:
+def layout_of(text: str) -> Layout:
     """Return the layout a text like ``stereo64:jaer`` stands for; raises `ConfigError`."""
-    if not text:
-        what = "a NAS recording does not say how many bands it has and how it counts time"
-        raise ConfigError(what, key="sensor", allowed=ALLOWED, remedy="--format nas --sensor stereo64:jaer")
     found = GRAMMAR.fullmatch(text.strip().lower())
     bands = int(found[2]) if found else 0
     width, tick = (RECORDERS[found[3]] if found[3] else (int(found[4]), found[5])) if found else (0, "0")
@@ -90,7 +92,8 @@ def layout_of(text: str | None) -> Layout:
 class Decoder:
     """Decode the spikes of a NAS fed in any pieces: x = band, 0 the lowest, y = side, 0 left, p True = positive half.
 
-    ``sensor`` is the layout, see the head of this file; ``raw=True`` numbers the bands as stored, 0 the highest. Stamps
+    ``sensor`` is the layout, see the head of this file; without one the first records are looked at, and a
+    `RecordingError` names those that fit. ``raw=True`` numbers the bands as stored, 0 the highest. Stamps
     are µs, rounded down. ``skipped`` counts localisation events (``mso``, ``lso``) and addresses the layout does not
     have (``outside``). Of the first 256 records those are held back that stand where a layout has proved wrong so far;
     if it still is after them, that is a `RecordingError`. Bounds: at most one event per 6 bytes, arrays of at most
@@ -98,12 +101,13 @@ class Decoder:
     """
 
     def __init__(self, sensor: str | None = None, size: tuple[int, int] | None = None, raw: bool = False) -> None:
-        self._layout = layout = layout_of(sensor)
-        self.size: tuple[int, int] | None = (layout.bands, layout.sides)
-        if size not in (None, self.size):
+        self._said = bool(sensor)
+        self._layout = layout = layout_of(sensor or UNSAID)
+        self.size: tuple[int, int] | None = (layout.bands, layout.sides) if self._said else None
+        if self._said and size not in (None, self.size):
             allowed = f"{layout.bands}x{layout.sides}, bands and sides of {layout.name}"
             raise ConfigError("the layout of a NAS says its size", key="size", value=size, allowed=allowed)
-        self.sensor = layout.name
+        self.sensor = layout.name if self._said else ""
         self.skipped: dict[str, int] = {}
         self.warnings: list[str] = []
         self._code = (layout.bands, layout.sides, layout.tick.numerator, layout.tick.denominator)
@@ -160,6 +164,10 @@ class Decoder:
 
     def _on_trial(self, data: memoryview) -> Iterator[Array]:
         self._head += bytes(data)
+        if not self._said:
+            if len(self._head) == TRIAL * self._layout.record:
+                self._refuse_unsaid()
+            return
         addresses, stamps = self._layout.columns(self._head)
         odd = np.cumsum(np.logical_or(*self._layout.odd(addresses, stamps)))
         fits = (odd < FEW) | (ONE_IN * odd <= np.arange(1, len(odd) + 1))
@@ -178,19 +186,30 @@ class Decoder:
         if n:
             yield out[:n]
 
+    def _refuse_unsaid(self) -> NoReturn:
+        fitting = _fitting(self._head, RECORDERS)
+        raise RecordingError(
+            "a NAS recording does not say how many bands it has and how it counts time",
+            expected=f"a layout: {ALLOWED}",
+            details=[f"its records fit {' or '.join(fitting)}" if fitting else UNFIT],
+            remedy=f"--sensor {'|'.join(fitting)}" if fitting else "leave --format nas out, to see what else it may be",
+        )
+
     def _refuse_misfit(self) -> None:
         """Raise `RecordingError` where records are held back because the layout does not fit them."""
         if self._released * self._layout.record == len(self._head):
             return
         addresses, stamps = self._layout.columns(self._head)
         outside, back = map(np.count_nonzero, self._layout.odd(addresses, stamps))
-        fitting = " or ".join(_fitting(self._head, self._layout))
+        own = self.sensor.partition(":")[2]
+        other = (name for name, (width, _) in RECORDERS.items() if width != self._layout.width)
+        fitting = " or ".join(_fitting(self._head, (own, *other)))
         raise RecordingError(
             f"the records do not fit the layout {self.sensor}",
             offset=self._header,
             expected=f"addresses up to {self._layout.addresses - 1} and time that runs forward",
             found=f"{outside} other addresses and {back} steps back in {len(addresses)} records",
-            details=[f"they fit {fitting}" if fitting else "they fit no usual layout: is this sound of a NAS at all?"],
+            details=[f"its records fit {fitting}" if fitting else UNFIT],
             remedy="--sensor " + fitting.replace(" or ", "|") if fitting else "",
         )
 
@@ -200,6 +219,8 @@ class Decoder:
         if self._in_header:
             what = "the recording ends inside its header" if self._fed else "the recording is empty"
             raise RecordingError(what, offset=self._fed, expected="records", remedy="fetch or record it again")
+        if not self._said:
+            self._refuse_unsaid()
         self._refuse_misfit()
         if self._rest:
             raise RecordingError(
@@ -230,10 +251,9 @@ def _holding(top: int, most: int = 4 * USUAL[-1]) -> list[str]:
     return [f"{word}{bands}" for word, sides in SIDES.items() for bands in USUAL if 2 * sides * bands == size]
 
 
-def _fitting(head: bytes, wrong: Layout) -> list[str]:
-    """Return the usual layouts that the first records fit, tried with either width of an address."""
-    own = wrong.name.partition(":")[2]
-    for end in (own, *(name for name, (width, _) in RECORDERS.items() if width != wrong.width)):
+def _fitting(head: bytes, ends: Iterable[str]) -> list[str]:
+    """Return the usual layouts that the first records fit, of the first of these ends of their names with any."""
+    for end in ends:
         largest = layout_of(f"stereo{USUAL[-1]}:{end}")
         addresses, stamps = largest.columns(head[: len(head) - len(head) % largest.record])
         outside, back = largest.odd(addresses, stamps)
@@ -243,4 +263,12 @@ def _fitting(head: bytes, wrong: Layout) -> list[str]:
     return []
 
 
-FORMAT = Format("nas", "NAS sound", (), no_magic, Decoder)
+def hint(head: bytes, name: str) -> str:
+    """Return that a file without a header may be sound, where its name is one of such files, and how to read it."""
+    fitting = _fitting(head[: TRIAL * layout_of(UNSAID).record], RECORDERS)
+    what = f"it may be sound of a NAS: spikestream info {name} --format nas --sensor {(fitting or [USUALLY])[0]}"
+    others = f", or {' or '.join(fitting[1:])}" if fitting[1:] else ""
+    return what + others if name.lower().endswith(".aedat") else ""
+
+
+FORMAT = Format("nas", "NAS sound", (), no_magic, Decoder, hint=hint)

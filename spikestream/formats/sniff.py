@@ -27,10 +27,6 @@ PACKED = (
     (b"\x04\x22\x4d\x18", "LZ4"),
 )
 PERCENT = "a recording of Prophesee's whose header names no encoding that is read here"
-NAS = "without a header it may be sound of a NAS: spikestream info {name} --format nas --sensor stereo64:jaer"
-"""Any layout will do at first: its decoder says which ones fit."""
-AEDAT1 = "or AEDAT 1.0 of a DVS128: spikestream info {name} --format aedat1 --sensor dvs128"
-TABLE = "a table of events? Say what its columns are: spikestream info {name} --format csv --option order=txyp"
 TEXT_ENOUGH = 64
 
 
@@ -113,11 +109,10 @@ def _not_known(head: bytes, name: str, remedy: str, why: str, *details: str) -> 
 
 
 def _unknown(head: bytes, name: str, formats: list[Format], broken: list[str]) -> RecordingError:
-    known = "known here: " + ", ".join(sorted(known.title for known in formats))
-    hints = (((".aedat",), (NAS, AEDAT1)), ((".csv", ".txt"), (TABLE,)))
-    hint = [text.format(name=name) for suffixes, texts in hints if name.lower().endswith(suffixes) for text in texts]
+    titles = "known here: " + ", ".join(sorted(known.title for known in formats))
+    hint = [text for known in formats if known.hint is not None and (text := known.hint(head, name))]
     remedy = "--format " + "|".join(sorted(known.name for known in formats)) + ", if you know what it is"
-    return _not_known(head, name, remedy, "", known, *hint, *broken)
+    return _not_known(head, name, remedy, "", titles, *hint, *broken)
 
 
 def _show(head: bytes) -> str:

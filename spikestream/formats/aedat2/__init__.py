@@ -31,5 +31,11 @@ def sniff_early(head: bytes) -> bool:
     return head.startswith(V1.magic) or UNNAMED.match(head) is not None
 
 
+def hint_early(head: bytes, name: str) -> str:
+    """Return that a file without a header may be AEDAT 1.0, where its name is one of such files."""
+    what = f"without a header it may be AEDAT 1.0 of a DVS128: spikestream info {name} --format aedat1 --sensor dvs128"
+    return what if name.lower().endswith(".aedat") else ""
+
+
 FORMAT = Format("aedat2", "AEDAT 2.0 (jAER)", (".aedat", ".aedat2"), sniff, Decoder, Encoder, OPTIONS)
-AEDAT1 = Format("aedat1", "AEDAT 1.0 (jAER)", (), sniff_early, EarlyDecoder, options=OPTIONS)
+AEDAT1 = Format("aedat1", "AEDAT 1.0 (jAER)", (), sniff_early, EarlyDecoder, options=OPTIONS, hint=hint_early)

@@ -167,6 +167,6 @@ class EarlyDecoder(Decoder):
                 else "AEDAT 1.0 does not say which camera it is of",
                 expected="a DVS128",
                 found=repr(chip) if chip else "",
-                remedy="--sensor dvs128, if it is one; sound of a NAS: --format nas --sensor stereo64:jaer",
+                remedy="--sensor dvs128, if it is one; sound of a NAS: --format nas",
             )
         super()._take_header()

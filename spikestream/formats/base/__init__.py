@@ -154,6 +154,8 @@ class Format:
     """Modules from elsewhere that it imports when it is used."""
     install: str = ""
     """The command that brings them: ``pip install 'spikestream[hdf5]'``."""
+    hint: Callable[[bytes, str], str] | None = None
+    """What to say of the first bytes of a file, and its name, that no format knows: how it may be this one; "" else."""
 
     @property
     def missing(self) -> tuple[str, ...]:

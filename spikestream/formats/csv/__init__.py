@@ -18,4 +18,14 @@ OPTIONS = {
     "order": "reading: what the columns are, such as xypt, _ for one to leave out",
     "unit": "reading: the unit of t: us, ms, s or ns",
 }
-FORMAT = Format("csv", "CSV and text", (".csv", ".txt"), looks_like, Decoder, Encoder, OPTIONS)
+SUFFIXES = (".csv", ".txt")
+
+
+def hint(head: bytes, name: str) -> str:
+    """Return how to say what the columns of a table are, where the file's name is a table's."""
+    what = "a table of events? Say what its columns are"
+    how = f"spikestream info {name} --format csv --option order=txyp"
+    return f"{what}: {how}" if name.lower().endswith(SUFFIXES) else ""
+
+
+FORMAT = Format("csv", "CSV and text", SUFFIXES, looks_like, Decoder, Encoder, OPTIONS, hint=hint)
