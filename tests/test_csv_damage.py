@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from random import Random
 
 import goodfiles
 import numpy as np
 import pytest
 from fuzz import drain, mutations, peak
+from inprocess import called
 from naive_csv import HEADER, read, rows
 
 from spikestream.errors import RecordingError
 from spikestream.formats.csv import Decoder
+from spikestream.formats.csv.columns import written_otherwise
 from spikestream.formats.csv.head import ROWS
 
 # What is no table
@@ -63,6 +66,41 @@ def test_a_bad_row_is_told_by_its_number_after_the_good_ones(bad, expected, foun
         assert error.value.what == "line 145 is no event"
         assert error.value.expected.startswith(expected) or expected in error.value.expected
         assert error.value.found.startswith(found)
+
+
+QUOTES, COMMAS, PIPES = r"tr -d \"\'", "tr , .", "tr '|' ,"
+
+
+@pytest.mark.parametrize(
+    ("text", "why", "command"),
+    [
+        ('t,x,y,p\n"1","2","3","1"\n', "stand in quotes", QUOTES),
+        ("t;x;y;p\n'1.5';'2';'3';'1'\n", "stand in quotes", QUOTES),
+        ('"t","x","y","p"\n"1","2","3","true"\n', "stand in quotes", QUOTES),
+        ("t;x;y;p\n1,5;3;4;1\n2,5;3;4;0\n", "have a comma for a point", COMMAS),
+        ("t x y p\n1,5 3 4 1\n", "have a comma for a point", COMMAS),
+        ("t\tx\ty\tp\n1,5e3\t3\t4\t1\n", "have a comma for a point", COMMAS),
+        ("t,x,y,p\n1|3|4|1\n", "separated by '|'", PIPES),
+    ],
+)
+def test_numbers_written_otherwise_are_told_with_the_command_that_makes_them_plain(text, why, command, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    table, rest = tmp_path / "plain.csv", text.partition("\n")[2]
+    for name, more in (("x.csv", []), ("y.csv", ["--format", "csv"]), ("z.csv", [])):
+        (tmp_path / name).write_text(text if name == "x.csv" else rest)
+        said = called("info", tmp_path / name, *more, code=3).stderr
+        assert why in said
+        made = next(line for line in said.splitlines() if command in line)
+        made = made[made.index(command) :].partition(", and read")[0].replace("FILE", name)
+        table.unlink(missing_ok=True)
+        subprocess.run(made, shell=True, check=True, cwd=tmp_path)
+        options = ["--option", "order=txyp", "--option", "unit=ms"]
+        assert "  events      " in called("info", table, *options).stdout
+
+
+@pytest.mark.parametrize("row", ["abc,2,3,1", '"a","b","c","d"', "7,2,3", "7,2,3,1,", "1,5"])
+def test_what_would_be_no_row_either_way_gets_no_such_hint(row):
+    assert written_otherwise(row) == ("", "")
 
 
 def test_a_last_line_without_an_end_may_be_cut():

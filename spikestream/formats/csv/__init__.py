@@ -8,6 +8,7 @@ line with width and height.
 from __future__ import annotations
 
 from spikestream.formats.base import Format
+from spikestream.formats.csv.columns import written_otherwise
 from spikestream.formats.csv.decoder import Decoder
 from spikestream.formats.csv.encoder import Encoder
 from spikestream.formats.csv.head import looks_like
@@ -22,10 +23,16 @@ SUFFIXES = (".csv", ".txt")
 
 
 def hint(head: bytes, name: str) -> str:
-    """Return how to say what the columns of a table are, where the file's name is a table's."""
-    what = "a table of events? Say what its columns are"
+    """Return how to have a file read whose name is a table's: its numbers written otherwise, or its columns named."""
+    if not name.lower().endswith(SUFFIXES):
+        return ""
+    for line in head.decode("utf-8", "replace").split("\n", 2)[:2]:  # the first may be a header
+        why, remedy = written_otherwise(line.strip())
+        if not why:
+            continue
+        return f"a table of events? {why[0].upper()}{why[1:]}: {remedy.replace('FILE', name)}"
     how = f"spikestream info {name} --format csv --option order=txyp"
-    return f"{what}: {how}" if name.lower().endswith(SUFFIXES) else ""
+    return f"a table of events? Say what its columns are: {how}"
 
 
 FORMAT = Format("csv", "CSV and text", SUFFIXES, looks_like, Decoder, Encoder, OPTIONS, hint=hint)

@@ -57,6 +57,18 @@ def is_row(line: str) -> bool:
     return all(NUMBER.fullmatch(cell) or SWITCH.fullmatch(cell) for cell in cells(line, separator_of(line)))
 
 
+def written_otherwise(line: str) -> tuple[str, str]:
+    """Return why a line that is no row would be one if it were written otherwise, and what does so; else "" twice."""
+    for why, remedy, other in (
+        ("its numbers stand in quotes", r"""tr -d \"\'""", line.replace('"', "").replace("'", "")),
+        ("its numbers have a comma for a point", "tr , .", line.replace(",", ".")),
+        ("its columns are separated by '|'", "tr '|' ,", line.replace("|", ",")),
+    ):
+        if other != line and is_row(other) and len(cells(other, separator_of(other))) >= len("txyp"):
+            return why, f"{remedy} < FILE > plain.csv, and read plain.csv"
+    return "", ""
+
+
 def named(line: str) -> Columns | None:
     """Return what a header line says, None where it does not name t, x, y and p; raises `RecordingError` for two."""
     separator = separator_of(line)

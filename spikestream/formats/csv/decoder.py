@@ -13,7 +13,14 @@ from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.columns import SIZES
 from spikestream.formats.base.extent import Extent
-from spikestream.formats.csv.columns import NUMBER, POWERS, cells, checked_unit, ordered
+from spikestream.formats.csv.columns import (
+    NUMBER,
+    POWERS,
+    cells,
+    checked_unit,
+    ordered,
+    written_otherwise,
+)
 from spikestream.formats.csv.head import Head, Table, understood
 
 CHUNK = 1 << 18
@@ -159,14 +166,16 @@ class Decoder:
         text = line.decode("utf-8", "replace").strip()
         found = cells(text, separator)
         what = f"line {self._state[3] + 1:,} is no event"
+        why, remedy = written_otherwise(text)
+        details = [why] if why else []
         if len(found) != len(roles):
             names = " ".join(roles)
             expected, shown = f"{len(roles)} columns: {names}", f"{len(found)}: {text[:80]!r}"
-            raise RecordingError(what, expected=expected, found=shown)
-        expected, remedy = EXPECTED[roles[bad]], ""
+            raise RecordingError(what, expected=expected, found=shown, details=details, remedy=remedy)
+        expected = EXPECTED[roles[bad]]
         if roles[bad] == "t" and self._table.unit_why and "." in found[bad] and NUMBER.fullmatch(found[bad]):
             expected, remedy = f"{expected}, as the rows before have", "--option unit=s, where t is in s"
-        raise RecordingError(what, expected=expected, found=repr(found[bad][:40]), remedy=remedy)
+        raise RecordingError(what, expected=expected, found=repr(found[bad][:40]), details=details, remedy=remedy)
 
     def _refuse_long(self, line: bytes) -> NoReturn:
         what = f"line {self._state[3] + 1:,} is longer than {LONGEST:,} bytes"

@@ -17,6 +17,7 @@ from spikestream.formats.csv.columns import (
     named,
     ordered,
     separator_of,
+    written_otherwise,
 )
 
 ROWS = 128
@@ -125,7 +126,11 @@ def _columns(header: str, rows: list[str], order: str | None) -> Columns:
         columns = named(header)
         if columns is None:
             what, expected = "the header does not name t, x, y and p", "a header such as t,x,y,p"
-            raise RecordingError(what, expected=expected, found=repr(header[:80]), remedy=ORDER)
+            why, remedy = written_otherwise(header)
+            details = [why] if why else []
+            raise RecordingError(
+                what, expected=expected, found=repr(header[:80]), details=details, remedy=remedy or ORDER
+            )
         return columns._replace(separator=separator)
     if not rows:
         raise RecordingError("the recording is empty: there are no rows in it", expected="rows of t, x, y and p")
