@@ -240,8 +240,13 @@ def by_fields(found: object) -> tuple[Array, Array, Array, Array]:
     if isinstance(found, np.ndarray) and found.ndim == 2 and 1 in found.shape:  # a column of MATLAB's
         found = found.ravel()
     if not isinstance(found, np.ndarray) or found.ndim != 1 or not {"t", "x"} <= set(names):
-        what = "these are no events"
-        raise RecordingError(what, expected="an array with t, x, and perhaps y and p", found=str(names or type(found)))
+        kind = f"an array of {found.dtype}" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+        raise RecordingError(
+            "these are no events",
+            expected="an array with fields t, x, and perhaps y and p",
+            found=", ".join(names) or kind,
+            remedy=f"the .data of the {type(found).__name__}" if isinstance(found, Events) else "",
+        )
     t, x = _whole(found["t"]), _whole(found["x"])
     y = _whole(found["y"]) if "y" in names else np.zeros(len(t), np.int64)
     return t, x, y, found["p"] > 0 if "p" in names else np.ones(len(t), bool)

@@ -206,6 +206,46 @@ def test_what_cannot_be_is_said():
         ss.Transform(ss.Address(SIZE), ss.Classifier(2 * 34 * 34, ["a", "b"], hidden=5))(scene())
 
 
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        (5, r"^5 is no stage\n"),
+        (None, r"^None is no stage\n"),
+        (len, "is no stage"),
+        ("address", "'address' is no stage: a name or a row makes none by itself"),
+        ({"kind": "crop"}, "filters are rows of ss.Filters"),
+        ([ss.Address(SIZE)], r"a list is no stage: .*one after the other, ss.Transform\(\*stages\)"),
+        (SIZE, "one after the other"),
+        (ss.Address, "the class Address is no stage: one has to be made of it"),
+        (ss.build({}, size=SIZE), r"a Pipeline is no stage: .*ss.Transform\(\*pipeline.stages.values\(\)\)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_stage_is_one_clear_error(stage, words):
+    for stages, number in (((stage,), 1), ((ss.Address(SIZE), stage), 2)):
+        with pytest.raises(ss.ConfigError, match=words) as error:
+            ss.Transform(*stages)
+        assert error.value.key == f"stage {number}"
+        assert isinstance(eval(error.value.remedy, {"ss": ss}), ss.Transform)  # it is what it looks like
+
+
+def test_other_slips_are_one_clear_error():
+    with pytest.raises(ss.ConfigError, match="flat='yes' is neither true nor false"):
+        ss.Transform(ss.Address(SIZE), flat="yes")
+    events = ss.Events(0, 10, np.empty(0, EVENT), SIZE)
+    with pytest.raises(ss.RecordingError, match=r"found a Events\n  try: the .data of the Events"):
+        ss.Transform(ss.Address(SIZE))(events)
+    with pytest.raises(ss.RecordingError, match="found an array of float64"):
+        ss.Transform(ss.Address(SIZE))(np.zeros((4, 4)))
+    for rows in ("crop", ["crop:x=1"], {"kind": "downsample", "factor": 2}, 5):
+        with pytest.raises(ss.ConfigError, match="are no rows of filters"):
+            ss.Filters(rows, size=SIZE)
+    for size in (5, "34x34", (34,), (34, 34, 2), (3.4, 34)):
+        for made in (ss.Address, lambda size: ss.Filters([], size=size)):
+            with pytest.raises(ss.ConfigError, match="is no size of a sensor"):
+                made(size)
+
+
 def test_the_example_in_the_docs_runs(tmp_path, monkeypatch):
     text = (ROOT / "docs" / "datasets.md").read_text().partition("## Stages as transforms of tonic")[2]
     example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]

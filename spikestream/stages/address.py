@@ -8,7 +8,7 @@ import numpy as np
 
 from spikestream.batch import Array, Batch, Events, Spikes, no_spikes
 from spikestream.errors import ConfigError
-from spikestream.stages.base import Account, State, take_over
+from spikestream.stages.base import Account, State, known_size, take_over
 
 MOST_AXONS = 2**31 - 1
 
@@ -22,9 +22,7 @@ class Address:
     """
 
     def __init__(self, size: tuple[int, int] | None, polarity: bool = True) -> None:
-        if size is None:
-            raise ConfigError("the size of the sensor is not known", key="sensor.size", remedy="--size WxH")
-        self.size = size
+        self.size = size = known_size(size)
         self.polarity = polarity
         self.account = Account(dropped={"outside": 0})
         self._plane = size[0] * size[1]

@@ -10,12 +10,23 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from spikestream.batch import Array, Batch, Command
-from spikestream.errors import ModelError
+from spikestream.errors import ConfigError, ModelError
 
 State: TypeAlias = dict[str, Array]
 """Everything a stage remembers, as arrays by name; counters are arrays of no dimension."""
 MACHINE_BYTES = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 """All the memory there is."""
+
+
+def known_size(size: object) -> tuple[int, int]:
+    """Return (width, height) in pixels; raises `ConfigError` for what is none, and None, which nobody knows."""
+    if size is None:
+        raise ConfigError("the size of the sensor is not known", key="sensor.size", remedy="--size WxH")
+    pair = tuple(size) if isinstance(size, tuple | list) else ()
+    if len(pair) != 2 or not all(isinstance(side, int | np.integer) for side in pair):
+        text = f"{size!r} is no size of a sensor"
+        raise ConfigError(text, key="sensor.size", value=size, allowed="(width, height) in pixels, as (346, 260)")
+    return int(pair[0]), int(pair[1])
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ CHANNELS = np.dtype([("t", "<i8"), ("x", "<i8"), ("p", "<i8")])
 """The fields of sound in tonic: x is the channel, p is 1."""
 GRID_US = 1_000
 LAST = 0xFFFF
+SHOWN = 40
+MADE = "ss.Transform(ss.Filters([{'kind': 'refractory'}], size=(34, 34)), ss.Address((34, 34)))"
+"""A transform as it is made."""
 
 
 class Transform:
@@ -32,7 +36,11 @@ class Transform:
 
     def __init__(self, *stages: Stage, flat: bool = False) -> None:
         if not stages:
-            raise ConfigError("a transform needs a stage", key="stages", allowed="one or more")
+            raise ConfigError("a transform needs a stage", key="stages", allowed="one or more", remedy=MADE)
+        for number, stage in enumerate(stages, 1):
+            _check(stage, number)
+        if not isinstance(flat, bool):
+            raise ConfigError(f"flat={flat!r} is neither true nor false", key="flat", value=flat, allowed="True, False")
         self.stages = stages
         self._begun = [stage.state() for stage in stages]
         last: Any = stages[-1]
@@ -69,11 +77,30 @@ class Transform:
             if self._shape is not None:
                 made["p"], made["y"], made["x"] = np.unravel_index(batch.axon, self._shape)
         else:
-            raise ConfigError(f"a transform gives no {type(batch).__name__.lower()}", key="stages")
+            what = f"a transform gives no {type(batch).__name__.lower()}"
+            raise ConfigError(what, key="stages", remedy="leave the last stage out, and give it what comes out here")
         return made
 
     def __repr__(self) -> str:
         return f"Transform({', '.join(type(stage).__name__ for stage in self.stages)})"
+
+
+def _check(stage: object, number: int) -> None:
+    """Raise `ConfigError` for what is no stage, with what it may have been meant to be."""
+    if not isinstance(stage, type) and callable(stage) and hasattr(stage, "state") and hasattr(stage, "restore"):
+        return
+    shown, why = repr(stage), ""
+    if isinstance(stage, type):
+        shown, why = f"the class {stage.__name__}", ": one has to be made of it"
+    elif isinstance(stage, list | tuple):
+        why = ": stages are given one after the other, ss.Transform(*stages)"
+    elif isinstance(stage, str | Mapping):
+        why = ": a name or a row makes none by itself, and filters are rows of ss.Filters"
+    elif hasattr(stage, "stages"):
+        shown, why = f"a {type(stage).__name__}", ": give what is in it, ss.Transform(*pipeline.stages.values())"
+    what = f"{shown if len(shown) < SHOWN else f'a {type(stage).__name__}'} is no stage{why}"
+    allowed = "what ss.Filters, ss.Address, ss.Network and the like make"
+    raise ConfigError(what, key=f"stage {number}", value=stage, allowed=allowed, remedy=MADE)
 
 
 def _sorted(t: Array, x: Array, y: Array, p: Array) -> Array:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from spikestream.batch import Array, Batch, Events, no_events
 from spikestream.errors import ConfigError, nearest
-from spikestream.stages.base import Account, State, take_over
+from spikestream.stages.base import Account, State, known_size, take_over
 from spikestream.stages.filters.base import Filter, Size
 from spikestream.stages.filters.kinds import KINDS
 from spikestream.stages.filters.options import parse_filter
@@ -20,8 +20,7 @@ LOSSY = ("rate_limit",)
 
 
 def _known(size: Size | None) -> Size:
-    if size is None:
-        raise ConfigError("the size of the sensor is not known", key="sensor.size", remedy="--size WxH")
+    size = known_size(size)
     if not all(1 <= side <= 65_536 for side in size):
         raise ConfigError(
             f"a sensor cannot have {size[0]}x{size[1]} pixels",
@@ -30,6 +29,16 @@ def _known(size: Size | None) -> Size:
             allowed="1 to 65,536 a side",
         )
     return size
+
+
+def _listed(rows: object) -> list[Mapping[str, object]]:
+    """Return the rows as a list; raises `ConfigError` where they are none."""
+    if isinstance(rows, Iterable) and not isinstance(rows, str | Mapping):
+        listed = list(rows)
+        if all(isinstance(row, Mapping) for row in listed):
+            return listed
+    allowed = "a list of mappings, as [{'kind': 'refractory', 'period_ms': 2.0}]"
+    raise ConfigError(f"{rows!r} are no rows of filters", key="filter", value=rows, allowed=allowed)
 
 
 def _build(row: Mapping[str, object], size: Size) -> tuple[str, Filter]:
@@ -55,7 +64,7 @@ class Filters:
         self.size = self._size_in = _known(size)
         self._filters: list[tuple[str, Filter]] = []
         self.account = Account(dropped={"outside": 0})
-        for row in rows:
+        for row in _listed(rows):
             kind, made = _build(row, self.size)
             self._filters.append((kind, made))
             self._counts(kind)[kind] = 0
