@@ -56,6 +56,59 @@ def test_polarities_of_minus_one_and_one_and_of_truth():
 
 
 @pytest.mark.parametrize(
+    "blocks",
+    [
+        [[0, 1, 0], [1, 1]],
+        [[-1, 1], [-1, -1]],
+        [[-1, 0, 1]],
+        [[0, 0], [255, 0], [0, 0], [255]],
+        [[255, 255]],
+        [[0], [-1], [1]],
+    ],
+)
+@pytest.mark.parametrize("kind", ["i2", "<f4", ">i8"])
+def test_polarities_of_the_field_are_on_above_0(blocks, kind):
+    reader = Columns([], (640, 480), None)
+    for values in blocks:
+        p = np.array(values, kind)
+        (got,) = reader.events(columns(np.arange(len(p)), p=p), Spare())
+        assert got["p"].tolist() == [value > 0 for value in values]
+
+
+@pytest.mark.parametrize(
+    ("values", "good", "found"),
+    [
+        ([0, 1, 7, 1], 2, "p 7 in a column with 1"),
+        ([7, 1], 0, "p 7"),
+        ([0.0, 1.0, 0.3], 2, "p 0.3 in a column with 1"),
+        ([0, 0, -2], 2, "p -2"),
+        ([1.0, np.nan], 1, "p nan in a column with 1"),
+        ([1, 255], 0, "p 1"),  # -1 that lost its sign
+        ([255, 1], 1, "p 1 in a column with 255"),
+        ([255, -1], 1, "p -1 in a column with 255"),
+        ([254, 0], 0, "p 254"),
+        ([0, 10**9], 1, "p 1000000000"),
+    ],
+)
+def test_what_is_no_polarity_is_refused_with_what_may_be_wrong(values, good, found):
+    p = np.array(values)
+    got, error = taken(Columns([], (640, 480), "us").events(columns(np.arange(len(p)), p=p), Spare()))
+    assert [event[0] for event in got] == list(range(good))
+    assert f"row {good} is no event: its p is no polarity" in error
+    assert f"found {found}\n" in error
+    assert "--option order=xytp" in error
+
+
+def test_polarities_of_another_kind_in_a_later_block_are_refused():
+    for first, second in ((1, 255), (255, 1)):
+        reader = Columns([], (640, 480), "us")
+        list(reader.events(columns([1, 2], p=np.array([0, first])), Spare()))
+        got, error = taken(reader.events(columns([3, 4], p=np.array([0, second])), Spare()))
+        assert len(got) == 1
+        assert f"p {second} in a column with {first}" in error
+
+
+@pytest.mark.parametrize(
     ("unit", "t", "expected"),
     [
         (None, [1, 2], [1, 2]),

@@ -27,6 +27,7 @@ UNITS = {"ns": (1, 1_000), "us": (1, 1), "ms": (1_000, 1), "s": (1_000_000, 1)}
 SIZES = ((34, 34), (128, 128), (240, 180), (304, 240), (320, 240), (346, 260), (640, 480), (1280, 720), (65536, 65536))
 """Usual sizes, and all that an event can hold."""
 LIMIT_US = 2**62
+ORDER = "--option order=xytp, as the columns of the array stand; what has names needs such a p before it is read"
 OPTIONS = {
     "order": "the columns of a plain array, such as txyp or xytp",
     "unit": "the unit of time: ns, us, ms or s",
@@ -76,8 +77,8 @@ class Columns:
     """Arrays of t, x, y, p of any type into events (n,) EVENT, of one recording.
 
     ``unit`` is that of t; where it is None, whole numbers are µs, and others are told from the first rows: seconds
-    where they have fractions. A polarity above 0 is ON. ``size``, where it is known, stays; else it grows with the
-    events. ``warnings`` collects what had to be guessed.
+    where they have fractions. Polarities are 0 and 1, -1 and 1, 0 and 255, or truth values. ``size``, where it is
+    known, stays; else it grows with the events. ``warnings`` collects what had to be guessed.
     """
 
     def __init__(self, warnings: list[str], size: tuple[int, int] | None, unit: str | None) -> None:
@@ -88,6 +89,7 @@ class Columns:
         self.done = 0
         """How many rows were taken so far."""
         self._unit = unit
+        self._on = 0  # what stands for ON, 1 or 255, once one has come
         self._known = size
         self._extent = Extent(SIZES, size)
 
@@ -109,11 +111,20 @@ class Columns:
         if not len(t):
             return
         t = self._time(t, base_us)
-        good = min(_legal(t, -LIMIT_US, LIMIT_US - 1), _legal(x, 0, 0xFFFF), _legal(y, 0, 0xFFFF))
+        sound = min(_legal(t, -LIMIT_US, LIMIT_US - 1), _legal(x, 0, 0xFFFF), _legal(y, 0, 0xFFFF))
+        good = min(sound, self._polarities(p))
         if good:
             out = empty(good)
             out["t"], out["x"], out["y"], out["p"] = t[:good], x[:good], y[:good], p[:good] > 0
             yield from self.ready(out)
+        if good < sound:
+            raise RecordingError(
+                f"row {self.done:,} is no event: its p is no polarity",
+                expected="0 and 1, -1 and 1, 0 and 255, or false and true",
+                found=f"p {p[good]}" + (f" in a column with {self._on}" if self._on else ""),
+                details=["a column of other values is mostly not p, but another one"],
+                remedy=ORDER,
+            )
         if good < len(t):
             raise RecordingError(
                 f"row {self.done:,} is no event",
@@ -127,6 +138,21 @@ class Columns:
             self.warnings.append(warning)
         self.done += len(events)
         yield events
+
+    def _polarities(self, p: Array) -> int:
+        """Return how many values come before the first that is no polarity beside those before it."""
+        if p.dtype.kind == "b":
+            return len(p)
+        low, high = p.min(), p.max()
+        on = self._on or (255 if high == 255 else 1)
+        legal = (-1, 0, 1) if on == 1 else (0, 255)
+        plain = on == 1 and low >= -1 and high <= 1 and (p.dtype.kind != "f" or np.all(p == np.rint(p)))
+        if not plain and (bad := ~np.isin(p, legal)).any():
+            first = int(bad.argmax())
+            self._on = self._on or (on if np.any(p[:first] == on) else 0)
+            return first
+        self._on = on if high == on else self._on
+        return len(p)
 
     def _time(self, t: Array, base_us: int) -> Array:
         """Return stamps in µs, as whole numbers where they fit into such."""
