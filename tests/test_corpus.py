@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
 import pytest
 from fuzzing.case import Case, feed_here
 from fuzzing.corpus import CORPUS, LARGEST
+from fuzzing.telling import all_told
 from goodfiles import GOOD
 
 import spikestream as ss
@@ -62,3 +67,15 @@ def test_the_corpus_is_told_of_or_refused(name: str):
             refused += error.file == str(path)
     assert told
     assert told + refused == len(files(name))
+
+
+def test_kernels_do_the_same_in_their_python_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The search of `make fuzz` cannot see into compiled ones: what it finds has to be true of them."""
+    monkeypatch.setattr(hdf5, "feed", feed_here)
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-W", "ignore", "-m", "fuzzing.telling", str(tmp_path)]
+    plain = json.loads(subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout)
+    compiled = json.loads(json.dumps(all_told(tmp_path)))
+    assert plain.keys() == compiled.keys() == GOOD.keys()
+    for name in GOOD:
+        assert plain[name] == compiled[name]

@@ -84,7 +84,8 @@ def _copied(
     n, place = np.uint64(at), np.uint64(first)
     last = events[at - 1]["t"] if at else stored[first]["t"] if count else 0
     # Both coordinates at once: each, taken from the largest, leaves the bit above it as it is, unless it is larger.
-    largest, farthest, inside = np.uint32((width - 1) | (height - 1) << 16 | ABOVE), np.uint64(0), np.uint32(ABOVE)
+    largest = np.uint32(((width - 1) | (height - 1) << 16 | ABOVE) & 0xFFFFFFFF)
+    farthest, inside = np.uint64(0), np.uint32(ABOVE)
     for _ in range(count):
         one, event = stored[place], events[n]
         t, xy = one["t"], one["xy"]

@@ -241,7 +241,10 @@ def _turned(value: Any, bits: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def _four(data: Bytes, at: int) -> int:
-    return int(np.int64(data[at]) | data[at + 1] << 8 | data[at + 2] << 16 | np.int64(data[at + 3]) << 24)
+    value = np.int64(0)
+    for i in range(4):
+        value |= np.int64(data[at + i]) << np.int64(8 * i)
+    return int(value)
 
 
 @njit(cache=True, nogil=True)

@@ -12,7 +12,7 @@ import numpy as np
 from spikestream.batch import EVENT, Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header, table
-from spikestream.formats.aedat4.packing import Runs, Unpacker
+from spikestream.formats.aedat4.packing import Run, Runs, Unpacker
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.inlet import Inlet
 
@@ -66,9 +66,10 @@ class Decoder:
         self._header: header.Header | None = None
         self._packet: Packet | None = None
         self._left = 0
-        self._unpack, self._runs = Unpacker("none"), Runs("none")
+        self._unpack = Unpacker("none")
+        self._runs: Runs | None = None
         self._heads = flatbuffer.Heads(b"EVTS", STRUCT_BYTES)
-        self._room = NONE
+        self._room, self._made = NONE, NONE
         self._filled = 0
 
     def feed(self, data: memoryview) -> Iterator[Array]:
@@ -88,7 +89,8 @@ class Decoder:
 
     def leap(self, byte: int) -> None:
         """Go on with the packet that begins at a byte of the file: what is fed next comes from there."""
-        self._inlet, self._packet, self._room, self._filled = Inlet(byte), None, NONE, 0
+        self._inlet, self._packet = Inlet(byte), None
+        self._room, self._made, self._filled = NONE, NONE, 0
 
     def finish(self) -> None:
         """Raise `RecordingError` where the file ends inside its header or a packet, or before its data table."""
@@ -130,7 +132,7 @@ class Decoder:
         self.sensor = self.sensor or chosen.source
         self.warnings += [warning] if warning else []
         self._header = head
-        self._unpack, self._runs = Unpacker(head.compression), Runs(head.compression)
+        self._unpack = Unpacker(head.compression)
         if head.end is not None and head.end < self._inlet.offset:
             self.warnings.append(f"the data table's position, {head.end:,}, is inside the header: not believed")
             self._header = header.Header(head.compression, None, head.streams)
@@ -148,14 +150,13 @@ class Decoder:
 
     def _given(self) -> Iterator[Array]:
         """Yield the events that are there, and have room for none any more."""
-        events, self._room, self._filled = self._room[: self._filled], NONE, 0
+        events, self._room, self._made, self._filled = self._room[: self._filled], NONE, NONE, 0
         if len(events):
             yield events
 
     def _packets(self) -> Iterator[Array]:
         """Decode packets into the room there is; yield it where it does not suffice."""
         from spikestream.kernels.aedat4 import STRUCT, decode
-        from spikestream.kernels.packed import PACKED
 
         while self._header is not None and not self._ended():
             if self._packet is None:
@@ -177,7 +178,7 @@ class Decoder:
                     if self._filled + count > len(self._room):
                         yield from self._make_room(count)
                     width, height = self.size or (0, 0)
-                    self.tidy = decode(stored, width, height, self._filled, self.tidy, self._room.view(PACKED))
+                    self.tidy = decode(stored, width, height, self._filled, self.tidy, self._made)
                     self._filled += count
             else:
                 self._left = self._inlet.skip(self._left)
@@ -186,7 +187,7 @@ class Decoder:
             self._count(self._packet.stream, self._header)
             self._packet = None
             if self._heads.head:
-                yield from self._alike(self._header.end)
+                yield from self._alike(self._header)
 
     def _checked(self, packet: Packet) -> Packet:
         end = None if self._header is None else self._header.end
@@ -206,45 +207,54 @@ class Decoder:
             kind = KINDS.get(kind, kind)
             self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
-    def _alike(self, end: int | None) -> Iterator[Array]:
+    def _alike(self, head: header.Header) -> Iterator[Array]:
         """Decode the packets that are like the last one many at a time, for as long as they are."""
+        self._runs = self._runs or Runs(head.compression)
         most = 1
         while True:
             rest = self._inlet.rest
-            run = self._runs(rest if end is None else rest[: end - self._inlet.offset], self._stream, most)
-            packets, passed = yield from self._copied(run.plain)
+            run = self._runs(rest if head.end is None else rest[: head.end - self._inlet.offset], self._stream, most)
+            packets, passed = yield from self._copied(run)
             self.packets[self._stream] = self.packets.get(self._stream, 0) + packets
             self._inlet.skip(passed if run.ends is None else int(run.ends[packets - 1]) if packets else 0)
             if run.ends is None or packets < max(1, len(run.ends)):
                 return
             most *= 2  # what is unpacked and not alike is unpacked once more
 
-    def _copied(self, plain: memoryview) -> Generator[Array, None, tuple[int, int]]:
-        """Decode the plain packets that are like the last one; return how many they are, and how many bytes."""
-        from spikestream.kernels.aedat4 import STRUCT, alike
-        from spikestream.kernels.packed import PACKED
+    def _copied(self, run: Run) -> Generator[Array, None, tuple[int, int]]:
+        """Decode the packets of a run that are like the last one; return how many they are, and how many bytes."""
+        from spikestream.kernels.aedat4 import alike
 
-        if len(plain) < STRUCT_BYTES or len(self._heads.head) % 4:
-            return 0, 0
-        words = np.ndarray(len(plain) - 3, "<u4", plain, strides=(1,))
-        stored = np.ndarray(len(plain) - STRUCT_BYTES + 1, STRUCT, plain, strides=(1,))
-        words.flags.writeable = stored.flags.writeable = False
-        head, size = np.frombuffer(self._heads.head, "<u4"), self.size or (0, 0)
         at = packets = 0
-        while True:
-            made = self._room.view(PACKED)
+        size, head = self.size or (0, 0), self._heads.words
+        if not len(self._room):
+            yield from self._make_room(0)
+        while run.bytes > at and len(head):
             at, more, self._filled, self.tidy, wanting = alike(
-                words, stored, at, len(plain), self._stream, head, size, self._filled, self.tidy, made
+                run.plain.words,
+                run.plain.stored,
+                at,
+                run.bytes,
+                self._stream,
+                head,
+                size,
+                self._filled,
+                self.tidy,
+                self._made,
             )
             packets += more
             if not wanting:
-                return packets, at
+                break
             yield from self._make_room(wanting)
+        return packets, at
 
     def _make_room(self, count: int) -> Iterator[Array]:
         """Yield the events that are there, and have room for so many more."""
+        from spikestream.kernels.packed import PACKED
+
         yield from self._given()
         self._room, self.tidy = self.empty(max(count, ROOM)), True
+        self._made = self._room.view(PACKED)
 
     def _body(self, packet: Packet, payload: memoryview) -> tuple[memoryview, int, int]:
         """Return what a packet's bytes unpack to, where the events begin in it, and how many they are."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+import numpy as np
+
 from spikestream.errors import RecordingError
 
 SMALLEST = 8
@@ -109,6 +111,8 @@ class Heads:
         self._width = width
         self.head = b""
         """What came before the vector's length in the last buffer; b"" for a buffer that has more behind it."""
+        self.words = np.empty(0, "<u4")
+        """The same as numbers of four bytes, none where it is not made of such."""
 
     def vector(self, data: memoryview) -> tuple[int, int]:
         """Return (first byte, length) of the vector in a buffer, see `vector`."""
@@ -121,6 +125,7 @@ class Heads:
         first, length = vector(of, 0, self._width)
         known = max(of.at + of.table_bytes, of.vtable + of.vtable_bytes) <= first - 4
         self.head = bytes(data[: first - 4]) if known else b""
+        self.words = np.frombuffer(self.head if len(self.head) % 4 == 0 else b"", "<u4")
         return first, length
 
 

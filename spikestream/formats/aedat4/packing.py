@@ -7,7 +7,7 @@ their size, and what a frame tells need not be true.
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lz4.frame
 import numpy as np
@@ -19,6 +19,7 @@ from spikestream.formats.aedat4.flatbuffer import SMALLEST
 
 UNPACKED_LIMIT = 128 << 20
 WINDOW_LIMIT = 128 << 20
+EIGHT = np.dtype("<u8")
 HEAD = struct.Struct("<ii")
 RUN_BYTES, RUN_PACKETS = 300_000, 64
 """How much is unpacked at a time: it stays in the nearer cache until it has been decoded."""
@@ -29,10 +30,22 @@ NAMES = {0: "none", 1: "lz4", 2: "lz4", 3: "zstd", 4: "zstd"}
 NUMBERS = {"none": 0, "lz4": 1, "zstd": 3}
 
 
-class Run(NamedTuple):
-    """Packets of one stream as if they had not been packed; where they had, the bytes behind each in what was."""
+class Plain:
+    """Bytes with a number of 32 bits and an event at every one of them, as kernels read packets."""
 
-    plain: memoryview
+    def __init__(self, data: memoryview) -> None:
+        from spikestream.kernels.aedat4 import STRUCT
+
+        self.words = _at_every_byte(data, np.dtype("<u4"))
+        self.stored = _at_every_byte(data, STRUCT)
+        self.words.flags.writeable = self.stored.flags.writeable = False
+
+
+class Run(NamedTuple):
+    """The first bytes of ``plain``: packets as if they had not been packed; where they had, the bytes behind each."""
+
+    plain: Plain
+    bytes: int
     ends: Array | None
 
 
@@ -44,30 +57,30 @@ class Runs:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._plain = np.empty(RUN_BYTES, np.uint8)
+        self._bytes = np.empty(RUN_BYTES, np.uint8)
+        self._eights = _at_every_byte(self._bytes.data, EIGHT)
+        self._plain = Plain(self._bytes.data)
         self._ends = np.empty(RUN_PACKETS, np.int64)
         self._reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT).stream_reader
 
     def __call__(self, packed: memoryview, stream: int, most: int) -> Run:
         """Return the packets of ``stream`` that these bytes begin with, up to ``most``, and as far as there is room."""
         if self._kind == "none":
-            return Run(packed, None)
+            return Run(Plain(packed), len(packed), None)
         unpacked = self._lz4 if self._kind == "lz4" else self._zstd
         count, filled = unpacked(packed, stream, min(most, RUN_PACKETS))
-        return Run(self._plain.data[:filled], self._ends[:count])
+        return Run(self._plain, filled, self._ends[:count])
 
     def _lz4(self, packed: memoryview, stream: int, most: int) -> tuple[int, int]:
         from spikestream.kernels.lz4 import packets
 
-        if len(packed) < 8:
-            return 0, 0
-        stored = np.frombuffer(packed, np.uint8)
-        stored.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
-        count, filled = packets(stored, _eights(stored), stream, most, self._plain, _eights(self._plain), self._ends)
+        stored, eights = np.frombuffer(packed, np.uint8), _at_every_byte(packed, EIGHT)
+        stored.flags.writeable = eights.flags.writeable = False  # one type for the kernel, whatever the bytes came in
+        count, filled = packets(stored, eights, stream, most, self._bytes, self._eights, self._ends)
         return count, filled
 
     def _zstd(self, packed: memoryview, stream: int, most: int) -> tuple[int, int]:
-        plain, at, filled, count, last = self._plain.data, 0, 0, 0, 0
+        plain, at, filled, count, last = self._bytes.data, 0, 0, 0, 0
         while count < most and at + 8 <= len(packed) and filled + last + last // 4 < RUN_BYTES:
             found, size = HEAD.unpack_from(packed, at)
             end, begin = at + 8 + size, filled + 8
@@ -87,11 +100,9 @@ class Runs:
         return count, filled
 
 
-def _eights(data: Array) -> Array:
-    """Return bytes (n,) with eight of them as one number at every byte: (n - 7,) uint64."""
-    eights = np.ndarray(len(data) - 7, "<u8", data, strides=(1,))
-    eights.flags.writeable = data.flags.writeable
-    return eights
+def _at_every_byte(data: memoryview, dtype: np.dtype[Any]) -> Array:
+    """Return bytes (n,) as values (n - size + 1,) that begin at every one of them."""
+    return np.ndarray(max(0, len(data) - dtype.itemsize + 1), dtype, data, strides=(1,))
 
 
 class Unpacker:
