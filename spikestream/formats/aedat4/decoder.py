@@ -12,7 +12,7 @@ import numpy as np
 from spikestream.batch import EVENT, Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat4 import flatbuffer, header, table
-from spikestream.formats.aedat4.packing import Run, Runs, Unpacker
+from spikestream.formats.aedat4.packing import RUN_PACKETS, Run, Runs, Unpacker
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.inlet import Inlet
 
@@ -68,6 +68,7 @@ class Decoder:
         self._left = 0
         self._unpack = Unpacker("none")
         self._runs: Runs | None = None
+        self._most = 1
         self._heads = flatbuffer.Heads(b"EVTS", STRUCT_BYTES)
         self._room, self._made = NONE, NONE
         self._filled = 0
@@ -210,16 +211,19 @@ class Decoder:
     def _alike(self, head: header.Header) -> Iterator[Array]:
         """Decode the packets that are like the last one many at a time, for as long as they are."""
         self._runs = self._runs or Runs(head.compression)
-        most = 1
         while True:
             rest = self._inlet.rest
-            run = self._runs(rest if head.end is None else rest[: head.end - self._inlet.offset], self._stream, most)
+            run = self._runs(
+                rest if head.end is None else rest[: head.end - self._inlet.offset], self._stream, self._most
+            )
             packets, passed = yield from self._copied(run)
             self.packets[self._stream] = self.packets.get(self._stream, 0) + packets
             self._inlet.skip(passed if run.ends is None else int(run.ends[packets - 1]) if packets else 0)
-            if run.ends is None or packets < max(1, len(run.ends)):
+            if run.ends is None or not len(run.ends):
                 return
-            most *= 2  # what is unpacked and not alike is unpacked once more
+            self._most = min(2 * self._most, RUN_PACKETS) if packets == len(run.ends) else 1
+            if packets < len(run.ends):  # the others will be unpacked once more
+                return
 
     def _copied(self, run: Run) -> Generator[Array, None, tuple[int, int]]:
         """Decode the packets of a run that are like the last one; return how many they are, and how many bytes."""

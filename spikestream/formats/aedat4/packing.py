@@ -21,7 +21,7 @@ UNPACKED_LIMIT = 128 << 20
 WINDOW_LIMIT = 128 << 20
 EIGHT = np.dtype("<u8")
 HEAD = struct.Struct("<ii")
-RUN_BYTES, RUN_PACKETS = 300_000, 64
+RUN_BYTES, RUN_PACKETS = 600_000, 64
 """How much is unpacked at a time: it stays in the nearer cache until it has been decoded."""
 USUAL_RATIO = 4
 """What events hardly ever shrink to less than."""
@@ -64,11 +64,11 @@ class Runs:
         self._reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT).stream_reader
 
     def __call__(self, packed: memoryview, stream: int, most: int) -> Run:
-        """Return the packets of ``stream`` that these bytes begin with, up to ``most``, and as far as there is room."""
+        """Return the packets of ``stream`` that these bytes begin with, up to ``most`` <= `RUN_PACKETS`, and room."""
         if self._kind == "none":
             return Run(Plain(packed), len(packed), None)
         unpacked = self._lz4 if self._kind == "lz4" else self._zstd
-        count, filled = unpacked(packed, stream, min(most, RUN_PACKETS))
+        count, filled = unpacked(packed, stream, most)
         return Run(self._plain, filled, self._ends[:count])
 
     def _lz4(self, packed: memoryview, stream: int, most: int) -> tuple[int, int]:
