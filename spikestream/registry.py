@@ -13,6 +13,8 @@ from typing import Any
 from spikestream.errors import PluginError, nearest
 
 GROUPS = ("sensors", "formats", "stages", "neurons", "rules", "outputs")
+LISTS = {"formats": "spikestream formats"}
+"""What tells of the names of a group, where it is not what tells of all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def _load(group: str, registered: Mapping[Found, EntryPoint], name: str) -> Any:
         raise PluginError(
             f"unknown {kind} '{name}'" + (f"; did you mean '{close}'?" if close else ""),
             details=[f"known: {', '.join(known) or 'none'}"],
-            remedy="spikestream plugins",
+            remedy=LISTS.get(group, "spikestream plugins"),
         )
     if len(points) > 1:
         origins = sorted(origin for _, origin in points)

@@ -281,7 +281,7 @@ def test_a_table_is_told_by_its_header_or_by_rows_of_four_numbers(head, is_one):
 def test_labels_are_no_events(tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("start_us,stop_us,label\n0,1000,left\n")
-    with pytest.raises(RecordingError, match=r"not an event file I know[^$]*--format csv --option order=txyp"):
+    with pytest.raises(RecordingError, match=r"not an event file I know[^$]*these are the labels of a recording"):
         ss.read(path)
 
 

@@ -133,7 +133,8 @@ def test_a_web_page_saved_by_mistake(head):
         ),
         (b"\x07\x0f\x80\x02\x8e", "a.aedat4", "07 0f 80 02 8e"),
         (b"x, y, z, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, z, p"'),
-        (b"start_us,stop_us,label\n0,9,a\n", "a.csv", "spikestream info a.csv --format csv --option order=txyp"),
+        (b"start_us,stop_us,label\n0,9,a\n", "a.csv", "spikestream replay RECORDING --labels a.csv"),
+        (b"begin,end,label\n0,9,a\n", "a.csv", "spikestream info a.csv --format csv --option order=txyp"),
         (b"\xff" * 4096, "a.raw", "ff ff"),
     ],
 )

@@ -83,7 +83,8 @@ class _Work:
         if self.to_us is not None and self.to_us <= self.from_us:
             raise ConfigError(f"the selection {options.from_ or 0}..{options.to} is empty", key="--to")
         if os.path.exists(options.target) and _same(options.source, options.target):
-            raise ConfigError("what is read cannot be written over", key="OUT", value=options.target)
+            text = "what is read cannot be written over"
+            raise ConfigError(text, key="OUT", value=options.target, remedy="another name for OUT")
         check_new(options.target, options.force)
 
     def sound(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, check_new
+from spikestream.errors import ConfigError
 from spikestream.units import duration_us, show_us
 
 
@@ -44,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     check_new(options.target, options.force)
     check_t0(options.t0)
     for_us = duration_us(options.for_) if options.for_ else None
+    if for_us == 0:
+        raise ConfigError("nothing comes in no time", key="--for", value=options.for_, allowed="more than 0")
     sensor = open_sensor(options.sensor)
     filing = Filing(sensor, options.sensor, for_us)
     keep = keeper(sensor, options.target, options.as_, options.t0 == "zero")

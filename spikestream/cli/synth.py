@@ -46,8 +46,9 @@ def run(options: argparse.Namespace) -> int:
     from spikestream.service.filing import Filing
 
     console = Console(options.quiet)
+    check_new(options.target, options.force)
     labels, sidecar = _beside(options)
-    for path in (options.target, labels, sidecar):
+    for path in (labels, sidecar):
         check_new(str(path), options.force)
     settings = {"seconds": duration_us(options.for_) / 1e6, "size": options.size}
     settings |= {"seed": options.seed, "noise_hz": options.noise}

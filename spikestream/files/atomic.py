@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spikestream.errors import RecordingError
-from spikestream.files.regular import check_place
+from spikestream.files.regular import check_place, unwritable
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ def replacing(path: str | os.PathLike[str], keep: bool = False) -> Iterator[Path
         os.replace(temporary, target)
         _sync(target.parent)
     except OSError as error:
-        raise RecordingError(f"cannot be written: {error.strerror}", file=os.fspath(path)) from error
+        raise unwritable(path, error) from error
     except BaseException:
         if keep:
             keep_part(temporary, target)

@@ -266,7 +266,7 @@ def _size(given: Any) -> tuple[int, int] | None:
     """Return a size as it may be given, a pair or WIDTHxHEIGHT; raises `ConfigError` for what is none."""
     if given is None:
         return None
-    size = pixels(given) if isinstance(given, str) else tuple(given)
+    size = pixels(given) if isinstance(given, str) else tuple(given) if isinstance(given, tuple | list) else ()
     if len(size) != 2 or not all(isinstance(side, int) and 0 < side <= 1 << 16 for side in size):
         raise ConfigError(
             f"{given} is no size", key="size", value=given, allowed="(width, height) of 1 to 65,536 pixels"

@@ -7,6 +7,8 @@ import os
 import stat
 from typing import BinaryIO
 
+from spikestream.errors import RecordingError
+
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file for reading; raises `OSError` for a folder, a pipe or a device, and for a name with a NUL.
@@ -27,6 +29,15 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def unwritable(path: str | os.PathLike[str], error: OSError) -> RecordingError:
+    """Return what to raise where a file cannot be written."""
+    name = os.fspath(path)
+    folder = os.path.dirname(name)
+    missing = error.errno == errno.ENOENT and bool(folder) and not os.path.exists(folder)
+    what = f"there is no folder {folder}" if missing else error.strerror
+    return RecordingError(f"cannot be written: {what}", file=name, remedy=f"mkdir -p {folder}" if missing else "")
 
 
 def check_place(path: str | os.PathLike[str]) -> None:

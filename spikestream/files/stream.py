@@ -241,6 +241,9 @@ def _check_order(reader: Reader) -> None:
 
 
 def _check(length_us: int, grid_us: int, from_us: int, to_us: int | None) -> None:
+    for key, given in (("length_us", length_us), ("grid_us", grid_us), ("from_us", from_us), ("to_us", to_us or 0)):
+        if not isinstance(given, int | np.integer):
+            raise ConfigError(f"{key} = {given!r} is no time", key=key, value=given, allowed="whole numbers of µs")
     for key, value in (("length_us", length_us), ("grid_us", grid_us)):
         if value < 1:
             raise ConfigError(f"{key} = {value} is no length of time", key=key, value=value, allowed="1 µs and more")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from spikestream.batch import Events, no_events
 from spikestream.errors import ConfigError, PluginError, RecordingError
-from spikestream.files.regular import check_place
+from spikestream.files.regular import check_place, unwritable
 from spikestream.formats.base import Encoder, Format
 from spikestream.registry import found, load
 
@@ -32,6 +32,7 @@ def write(
     the first batch. The file appears complete, in place of an older one, or not at all. Raises `RecordingError` where
     it cannot be written or the format cannot hold the events, and `ConfigError` where no format fits.
     """
+    _check_path(path)
     path = Path(path)
     writing = _format(path, format)
     batches = iter(events if isinstance(events, Iterable) else (events,))
@@ -45,7 +46,13 @@ def write(
         error.file = error.file or str(path)
         raise
     except OSError as error:
-        raise RecordingError(f"cannot be written: {error.strerror}", file=str(path)) from error
+        raise unwritable(path, error) from error
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, str | os.PathLike):
+        text = f"the path of a file is no {type(path).__name__}"
+        raise ConfigError(text, key="path", remedy="ss.write(path, events): the path comes first")
 
 
 def format_to(path: str | os.PathLike[str], name: str | None = None) -> str:

@@ -21,10 +21,10 @@ FOREIGN = (
 )
 """What other known files start with. Formats are asked first, so a plugin may read them."""
 PACKED = (
-    (b"\x1f\x8b\x08", "gzip"),
-    (b"\x28\xb5\x2f\xfd", "Zstandard"),
-    (b"\xfd7zXZ\0", "xz"),
-    (b"\x04\x22\x4d\x18", "LZ4"),
+    (b"\x1f\x8b\x08", "gzip", "gunzip"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard", "unzstd"),
+    (b"\xfd7zXZ\0", "xz", "unxz"),
+    (b"\x04\x22\x4d\x18", "LZ4", "unlz4"),
 )
 PERCENT = "a recording of Prophesee's whose header names no encoding that is read here"
 TEXT_ENOUGH = 64
@@ -74,9 +74,10 @@ def _refuse_no_recording(head: bytes, name: str) -> None:
 
 
 def _refuse_foreign(head: bytes, name: str) -> None:
-    packed = next((title for magic, title in PACKED if head.startswith(magic)), "")
-    if packed:
-        raise RecordingError(f"this is packed with {packed}", file=name, remedy="unpack it first")
+    for magic, title, command in PACKED:
+        if head.startswith(magic):
+            remedy = f"unpack it first, {command} {name}, or read what comes: {command} < {name} | spikestream info -"
+            raise RecordingError(f"this is packed with {title}", file=name, remedy=remedy)
     foreign = _foreign(head, name)
     if foreign.startswith("sound"):
         remedy = "spikestream replay FILE plays it; in Python, ss.sounds(path) and ss.info(path)"

@@ -192,7 +192,10 @@ def add_access(parser: argparse.ArgumentParser) -> None:
 
 
 def check_new(path: str, force: bool) -> None:
-    """Raise `ConfigError` for a file that is there, and was not said to be replaced."""
+    """Raise `ConfigError` for a folder, and for a file that is there and was not said to be replaced."""
+    if not path or os.path.isdir(path):
+        what = f"{path} is a folder" if path else "the name of OUT is empty"
+        raise ConfigError(what, key="OUT", value=path, remedy=f"{os.path.join(path, 'NAME')}, a file")
     if not force and os.path.lexists(path):
         raise ConfigError(f"{path} is there already", key="OUT", value=path, remedy="-f, which replaces it")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spikestream.batch import Events
     from spikestream.stages.filters import Filters
 
+NOTHING = "fetch it again: --partial keeps what comes before the damage, and nothing does"
 T0 = ("keep", "zero")
 
 
@@ -59,6 +60,9 @@ class Copy:
         size = filters.size if filters else self._size or reader.size
         count = write(path, self._batches(reader, filters, self.warnings), size=size, format=format)
         self._account(reader, filters)
+        if not count and reader.events:
+            chosen = "--from, --to and --filter" if self.options.filters else "--from and --to"
+            self.warnings.append(f"{self.options.target}: no event of {reader.name} is left by {chosen}")
         return count
 
     def _verify(self, path: Path, format: str) -> None:
@@ -77,8 +81,10 @@ class Copy:
         reader = Reader(self.options.source, size=self._size, **given)
         try:
             reader.leap(self.from_us)
-        except BaseException:
+        except BaseException as error:
             reader.close()
+            if self.options.partial and isinstance(error, RecordingError):
+                error.remedy = NOTHING
             raise
         return reader
 
@@ -125,6 +131,10 @@ def check_t0(when: str) -> None:
 
 def format_of(target: str, name: str | None) -> str:
     """Return the format that ``--as`` names, or the file's suffix; raises `ConfigError` where none fits."""
+    if target == "-":
+        raise ConfigError(
+            "what is written is a file, not standard output", key="OUT", value=target, remedy="OUT.aedat4"
+        )
     try:
         return format_to(target, name)
     except ConfigError as error:
@@ -176,6 +186,8 @@ def accepted(parts: Iterable[Any], partial: bool, warnings: list[str]) -> Iterat
             some = True
             yield part
     except RecordingError as error:
+        if partial and not some:
+            error.remedy = NOTHING
         if not (some and partial):
             if some and not error.remedy.startswith("--time"):  # nothing is damaged where time steps back
                 error.remedy = "--partial, which keeps what comes before the damage"

@@ -19,6 +19,7 @@ OPTIONS = {
     "order": "reading: what the columns are, such as xypt, _ for one to leave out",
     "unit": "reading: the unit of t: us, ms, s or ns",
 }
+LABELS = b"start_us,stop_us,label"
 SUFFIXES = (".csv", ".txt")
 
 
@@ -26,6 +27,8 @@ def hint(head: bytes, name: str) -> str:
     """Return how to have a file read whose name is a table's: its numbers written otherwise, or its columns named."""
     if not name.lower().endswith(SUFFIXES):
         return ""
+    if head.startswith(LABELS):
+        return f"these are the labels of a recording: spikestream replay RECORDING --labels {name}"
     for line in head.decode("utf-8", "replace").split("\n", 2)[:2]:  # the first may be a header
         why, remedy = written_otherwise(line.strip())
         if not why:

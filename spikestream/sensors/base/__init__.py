@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
 from spikestream.batch import Batch
-from spikestream.errors import ConfigError, DeviceError, PluginError, SpikestreamError
+from spikestream.errors import ConfigError, DeviceError, PluginError, RecordingError, SpikestreamError
 from spikestream.files.options import check_options
 from spikestream.registry import found, load
 
@@ -141,6 +141,8 @@ def open_sensor(uri: str, **extra: Any) -> Sensor:
     `OSError` as `DeviceError`, and anything else, from a plugin, as `PluginError`.
     """
     scheme, location, options = parse_uri(uri)
+    if scheme == "file" and location != "-" and not os.path.exists(location):
+        _refuse_slip(location)
     factory: Callable[..., Sensor] = load("sensors", scheme)
     for key in options.keys() & extra.keys():
         if options[key] != str(extra[key]):
@@ -158,6 +160,18 @@ def open_sensor(uri: str, **extra: Any) -> Sensor:
         raise DeviceError(f"sensor '{scheme}' cannot be opened: {error}") from error
     except Exception as error:
         raise PluginError(f"sensor '{scheme}' cannot be opened: {type(error).__name__}: {error}") from error
+
+
+def _refuse_slip(location: str) -> None:
+    """Raise an error for a file that is not there and looks as if something else had been meant."""
+    path, _, query = location.partition("?")
+    if query and os.path.exists(path):
+        raise RecordingError(
+            "no such file: options are read behind 'file:' only", file=location, remedy=f"'file:{location}'"
+        )
+    if path in {entry.name for entry in found("sensors")} - {"file", "record"}:
+        what = f"there is no file '{location}', and a sensor of this name is written as a URI"
+        raise ConfigError(what, key="sensor.uri", value=location, remedy=f"'{path}://{location[len(path) :]}'")
 
 
 def _options(uri: str, query: str) -> dict[str, str]:

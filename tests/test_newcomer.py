@@ -1,0 +1,104 @@
+"""Slips of somebody new: each is one error, or one warning, that says what to do, and what it says works."""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cli import LABELS, LOOKS
+from inprocess import called
+
+import spikestream as ss
+
+
+def remedy(said: str) -> str:
+    """Return what an error says to try."""
+    return said.partition("  try: ")[2].splitlines()[0]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Work in a folder with one recording."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "looks.aedat4").write_bytes(LOOKS.read_bytes())
+    return tmp_path
+
+
+def test_the_name_of_a_sensor_is_no_file_and_the_uri_is_told(folder):
+    said = called("record", "synth", "x.aedat4", code=2).stderr
+    assert "there is no file 'synth'" in said
+    assert remedy(said) == "'synth://'"
+    assert remedy(called("replay", "synth?seed=3", code=2).stderr) == "'synth://?seed=3'"
+    (folder / "synth").write_bytes(LOOKS.read_bytes())  # unless it is one
+    called("record", "synth", "x.aedat4", "--for", "10ms")
+
+
+def test_options_behind_the_name_of_a_file_are_told_where_to_stand(folder):
+    said = called("record", "looks.aedat4?size=34x34", "x.csv", code=3).stderr
+    (uri,) = shlex.split(remedy(said))
+    called("record", uri, "x.csv", "--for", "10ms")
+    assert "no such file" in called("record", "nowhere.aedat4?size=34x34", "y.csv", code=3).stderr
+
+
+def test_an_unknown_format_names_the_verb_that_lists_them(folder):
+    for args in (["info", "looks.aedat4", "--format", "foo"], ["formats", "foo"]):
+        assert remedy(called(*args, code=4).stderr) == "spikestream formats"
+
+
+@pytest.mark.parametrize("verb", [["convert", "looks.aedat4"], ["record", "looks.aedat4"], ["synth", "bars"]])
+def test_where_a_file_cannot_be_is_told(verb, folder):
+    assert "error: . is a folder" in called(*verb, ".", "-f", code=2).stderr
+    assert "the name of OUT is empty" in called(*verb, "", code=2).stderr
+    said = called(*verb, "a/b/x.aedat4", code=3).stderr
+    assert "there is no folder " in said
+    subprocess.run(remedy(said), shell=True, check=True)
+    called(*verb, "a/b/x.aedat4")
+    assert "not standard output" in called(*verb, "-", code=2).stderr
+
+
+def test_what_is_packed_is_read_as_the_error_says(folder):
+    (folder / "looks.aedat4.gz").write_bytes(gzip.compress(LOOKS.read_bytes(), 1))
+    said = remedy(called("info", "looks.aedat4.gz", code=3).stderr)
+    command = said.partition("read what comes: ")[2].replace("| spikestream", f"| {sys.executable} -m spikestream")
+    assert b"286,290 in 56 s" in subprocess.run(command, shell=True, check=True, capture_output=True).stdout
+
+
+def test_labels_are_known_for_what_they_are(folder):
+    (folder / "x.csv").write_bytes(LABELS.read_bytes())
+    assert "these are the labels of a recording: spikestream replay" in called("info", "x.csv", code=3).stderr
+
+
+def test_a_selection_that_leaves_nothing_is_told(folder):
+    done = called("convert", "looks.aedat4", "x.csv", "--from", "100s")
+    assert "warning: x.csv: no event of looks.aedat4 is left by --from and --to" in done.stderr
+    crop = "crop:x=33,y=33,width=1,height=1"
+    done = called("convert", "looks.aedat4", "y.csv", "--to", "1ms", "--filter", crop)
+    assert "is left by --from, --to and --filter" in done.stderr
+    assert "is left by" not in called("convert", "looks.aedat4", "z.csv", "--to", "1ms").stderr
+
+
+def test_partial_of_a_file_without_a_good_event_says_so(folder):
+    (folder / "cut.aedat4").write_bytes(LOOKS.read_bytes()[:100_000])
+    said = called("convert", "cut.aedat4", "x.csv", "--partial", code=3).stderr
+    assert remedy(said).startswith("fetch it again: --partial keeps what comes before")
+
+
+def test_no_time_is_nothing_to_record(folder):
+    assert "nothing comes in no time" in called("record", "looks.aedat4", "x.csv", "--for", "0s", code=2).stderr
+
+
+def test_slips_in_python(folder):
+    events = ss.Events(0, 10, np.empty(0, ss.read("looks.aedat4").data.dtype), (34, 34))
+    with pytest.raises(ss.ConfigError, match=r"no Events\n  try: ss.write\(path, events\)"):
+        ss.write(events, "x.es")
+    for size in (5, 3.5, (34,), (34, 34, 2), (0, 34)):
+        with pytest.raises(ss.ConfigError, match="is no size"):
+            ss.read("looks.aedat4", size=size)
+    for name, value in (("length_us", "10ms"), ("length_us", 1e4), ("grid_us", 1e3), ("from_us", 0.5), ("to_us", "1s")):
+        with pytest.raises(ss.ConfigError, match=f"{name} = .* is no time\n  allowed: whole numbers of µs"):
+            next(ss.stream("looks.aedat4", **{name: value}))
+    assert len(next(ss.stream("looks.aedat4", length_us=np.int64(10_000)))) > 0
