@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from plainformat import at, events, plain, save
 import spikestream as ss
 from spikestream.batch import EVENT, Events
 from spikestream.files.compare import difference
+from spikestream.registry import found, load
 from spikestream.stages.filters import Filters, parse_filter
 
 __all__ = ["plain"]
@@ -24,6 +26,56 @@ cuts = st.lists(st.integers(0, 12), max_size=4)
 
 def left(folder):
     return sorted(path.name for path in folder.iterdir() if "tmp" in path.name)
+
+
+# How it is written.
+
+
+def test_options_of_the_written_format(tmp_path):
+    sizes = {}
+    for packing in ("none", "zstd", "lz4"):
+        path = tmp_path / f"{packing}.aedat4"
+        called("convert", LOOKS, path, "--to", "3s", "--as", f"aedat4:compression={packing}", "--verify")
+        sizes[packing] = path.stat().st_size
+    assert sizes["zstd"] < sizes["lz4"] < sizes["none"]
+    called("synth", "bars", tmp_path / "x.aedat4", "--for", "600ms", "--as", "aedat4:compression=none")
+    called("record", tmp_path / "x.aedat4", tmp_path / "y.aedat4", "--as", "aedat4:compression=none")
+    called("record", tmp_path / "x.aedat4", tmp_path / "z.aedat4")
+    assert (tmp_path / "y.aedat4").stat().st_size > (tmp_path / "z.aedat4").stat().st_size
+
+
+def test_the_camera_and_the_polarity_of_what_is_written(tmp_path):
+    path, given = tmp_path / "x.aedat", ss.read(LOOKS).data
+    called("convert", LOOKS, path, "--as", "aedat2:sensor=davis240", "--verify")
+    assert ss.info(path).sensor == "davis240"
+    called("convert", LOOKS, path, "--as", "aedat2:sensor=dvs128,polarity=inivation", "--verify", "-f")
+    assert np.array_equal(ss.read(path, polarity="inivation").data, given)
+    assert np.array_equal(ss.read(path).data["p"], ~given["p"])
+    ss.write(path, ss.read(LOOKS), sensor="davis346")
+    assert ss.info(path).size == (346, 260)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("aedat4:compresion=zstd", "did you mean 'compression'?"),
+        ("aedat4:compression=zsdt", "did you mean 'zstd'?"),
+        ("aedat4:zstd", "'zstd' is no option"),
+        ("aedat4:size=3x3", "allowed: --size"),
+        ("npz:order=txyp", "has no option 'order'"),
+    ],
+)
+def test_what_is_no_option_of_the_written_format_is_told_and_nothing_is_written(told, words, tmp_path):
+    assert words in called("convert", LOOKS, tmp_path / "x.aedat4", "--as", told, code=2).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_option_that_is_listed_is_one_of_reading_or_of_writing():
+    for entry in found("formats"):
+        format = load("formats", entry.name)
+        for name in format.options:
+            ways = [way for way in (format.reads, format.writes) if way is not None]
+            assert any(name in signature(way).parameters for way in ways), (entry.name, name)
 
 
 # Two streams, compared.

@@ -40,7 +40,12 @@ def parser() -> argparse.ArgumentParser:
     add("--bands", type=int, metavar="N", help="bands of the cochlea, 8 to 256")
     add("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE", help="e.g. hear.low_hz=100")
     add("--format", help="format of SRC, where its content does not tell")
-    add("--as", dest="as_", metavar="FORMAT", help="format of OUT, where its suffix does not tell")
+    add(
+        "--as",
+        dest="as_",
+        metavar="FORMAT",
+        help="format of OUT, where its suffix does not tell, and its options: aedat4:compression=zstd",
+    )
     add("--sensor", metavar="LAYOUT", help="address layout: of AEDAT 2.0 as davis240, of a NAS as stereo64:jaer")
     add("--size", metavar="WxH", help="pixels of the sensor, where the recording does not tell")
     add_option(made)

@@ -26,7 +26,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help="end after so much stream time, of a live sensor also by the clock: 10s",
     )
-    add("--as", dest="as_", metavar="FORMAT", help="format of OUT, where its suffix does not tell")
+    add(
+        "--as",
+        dest="as_",
+        metavar="FORMAT",
+        help="format of OUT, where its suffix does not tell, and its options: aedat4:compression=zstd",
+    )
     add("--t0", default="keep", metavar="WHEN", help="keep (default) the stamps, or zero: the first event comes at 0")
     add("-f", "--force", action="store_true", help="put OUT in the place of a file that is there")
     add("--strict", action="store_true", help="exit with 7 if anything was lost")

@@ -32,7 +32,12 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, metavar="N", help="the same one gives the same file (default 0)")
     add("--noise", type=float, default=0.5, metavar="HZ", help="events a pixel makes up (default 0.5)")
     add("--labels", metavar="FILE", help="where the labels go (default: OUT with the suffix .csv)")
-    add("--as", dest="as_", metavar="FORMAT", help="format of OUT, where its suffix does not tell")
+    add(
+        "--as",
+        dest="as_",
+        metavar="FORMAT",
+        help="format of OUT, where its suffix does not tell, and its options: aedat4:compression=zstd",
+    )
     add("-f", "--force", action="store_true", help="put new files in the place of those that are there")
     add_quiet(made)
     return made

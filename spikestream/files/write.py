@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from spikestream.batch import Events, no_events
 from spikestream.errors import ConfigError, PluginError, RecordingError
+from spikestream.files.options import check_options
 from spikestream.files.regular import check_place, unwritable
 from spikestream.formats.base import Encoder, Format
 from spikestream.registry import found, load
@@ -25,23 +26,27 @@ def write(
     *,
     size: tuple[int, int] | None = None,
     format: str | None = None,
+    **options: Any,
 ) -> int:
     """Write a batch, or batches one after the other, and return how many events were written.
 
     ``format`` is a registered name, by default the one that the suffix belongs to; ``size`` (pixels) by default that of
-    the first batch. The file appears complete, in place of an older one, or not at all. Raises `RecordingError` where
-    it cannot be written or the format cannot hold the events, and `ConfigError` where no format fits.
+    the first batch; ``options`` are those of the format for writing, such as ``compression`` of AEDAT 4. The file
+    appears complete, in place of an older one, or not at all. Raises `RecordingError` where it cannot be written or the
+    format cannot hold the events, and `ConfigError` where no format fits, or no option.
     """
     _check_path(path)
     path = Path(path)
     writing = _format(path, format)
+    assert writing.writes is not None, "it is one that is written"
+    check_options(f"format '{writing.name}', written,", writing.writes, options, skip=0 if writing.encoder else 1)
     batches = iter(events if isinstance(events, Iterable) else (events,))
     first: Any = next(batches, no_events(0, 0))
     if not isinstance(first, Events):
         text = f"what is written are batches of events, not {type(events).__name__}"
         raise ConfigError(text, key="events", remedy="ss.Events(start, stop, data, size), as ss.read returns")
     try:
-        return _replace(path, writing, size or first.size, chain([first], batches))
+        return _replace(path, writing, {"size": size or first.size, **options}, chain([first], batches))
     except RecordingError as error:
         error.file = error.file or str(path)
         raise
@@ -60,8 +65,8 @@ def format_to(path: str | os.PathLike[str], name: str | None = None) -> str:
     return _format(Path(path), name).name
 
 
-def _replace(path: Path, format: Format, size: tuple[int, int] | None, batches: Iterable[Events]) -> int:
-    encoder = None if format.encoder is None else format.encoder(size=size)
+def _replace(path: Path, format: Format, keywords: dict[str, Any], batches: Iterable[Events]) -> int:
+    encoder = None if format.encoder is None else format.encoder(**keywords)
     check_place(path)
     path = Path(os.path.realpath(path))  # what a link leads to: the link stays
     check_place(path)
@@ -70,7 +75,7 @@ def _replace(path: Path, format: Format, size: tuple[int, int] | None, batches: 
         if encoder is not None:
             written = _encode(temporary, encoder, batches)
         else:
-            written = _pack(temporary, format, size, batches)
+            written = _pack(temporary, format, keywords, batches)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -93,10 +98,10 @@ def _encode(temporary: Path, encoder: Encoder, batches: Iterable[Events]) -> int
     return written
 
 
-def _pack(temporary: Path, format: Format, size: tuple[int, int] | None, batches: Iterable[Events]) -> int:
+def _pack(temporary: Path, format: Format, keywords: dict[str, Any], batches: Iterable[Events]) -> int:
     assert format.packer is not None
     written = 0
-    with contextlib.closing(format.packer(temporary, size=size)) as packer:
+    with contextlib.closing(format.packer(temporary, **keywords)) as packer:
         for batch in batches:
             for at in range(0, len(batch), SLICE):
                 packer.feed(batch.data[at : at + SLICE])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Generator, Iterable, Iterator
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from spikestream.files.atomic import replacing
 from spikestream.files.compare import difference
 from spikestream.files.reader import Reader
 from spikestream.files.write import format_to, write
+from spikestream.registry import load
 from spikestream.units import pixels
 
 if TYPE_CHECKING:
@@ -44,30 +46,32 @@ class Copy:
     def run(self) -> str:
         """Write the file, and return how many events are in it."""
         with self._open() as reader:
-            format = format_of(self.options.target, self.options.as_)
+            format, options = format_of(self.options.target, self.options.as_)
             with replacing(self.options.target) as temporary:
                 try:
-                    count = self._write(reader, temporary, format)
+                    count = self._write(reader, temporary, format, options)
                     if self.options.verify:
-                        self._verify(temporary, format)
+                        self._verify(temporary, format, options)
                 except RecordingError as error:
                     error.file = self.options.target if error.file == str(temporary) else error.file
                     raise
         return f"{count:,} events" + (", verified" if self.options.verify else "")
 
-    def _write(self, reader: Reader, path: Path, format: str) -> int:
+    def _write(self, reader: Reader, path: Path, format: str, options: dict[str, str]) -> int:
         filters = self._filters(reader)
         size = filters.size if filters else self._size or reader.size
-        count = write(path, self._batches(reader, filters, self.warnings), size=size, format=format)
+        count = write(path, self._batches(reader, filters, self.warnings), size=size, format=format, **options)
         self._account(reader, filters)
         if not count and reader.events:
             chosen = "--from, --to and --filter" if self.options.filters else "--from and --to"
             self.warnings.append(f"{self.options.target}: no event of {reader.name} is left by {chosen}")
         return count
 
-    def _verify(self, path: Path, format: str) -> None:
+    def _verify(self, path: Path, format: str, options: dict[str, str]) -> None:
         """Raise `SpikestreamError` where the file that was written does not hold what SRC does."""
-        with self._open() as reader, Reader(path, format=format, time="keep") as written:
+        taken = signature(load("formats", format).reads).parameters
+        reading: dict[str, Any] = {name: value for name, value in options.items() if name in taken}
+        with self._open() as reader, Reader(path, format=format, time="keep", **reading) as written:
             told: list[str] = []  # for the second time
             given = (batch.data for batch in self._batches(reader, self._filters(reader), told))
             found = difference(given, written)
@@ -129,14 +133,21 @@ def check_t0(when: str) -> None:
         raise ConfigError(f"'{when}' is no --t0", key="--t0", value=when, allowed=", ".join(T0))
 
 
-def format_of(target: str, name: str | None) -> str:
-    """Return the format that ``--as`` names, or the file's suffix; raises `ConfigError` where none fits."""
+def format_of(target: str, told: str | None) -> tuple[str, dict[str, str]]:
+    """Return the format that ``--as`` names, or the file's suffix, and its options; raises `ConfigError`.
+
+    ``told`` is FORMAT or FORMAT:NAME=VALUE,NAME=VALUE.
+    """
+    name, _, rest = (told or "").partition(":")
+    options = named(rest.split(",")) if rest else {}
+    if "size" in options:
+        raise ConfigError("the size is no option of --as", key="--as", value=told, allowed="--size, of what is read")
     if target == "-":
         raise ConfigError(
             "what is written is a file, not standard output", key="OUT", value=target, remedy="OUT.aedat4"
         )
     try:
-        return format_to(target, name)
+        return format_to(target, name or None), options
     except ConfigError as error:
         if error.remedy.startswith("format="):  # as one says it in Python
             error.remedy = f"--as {error.allowed.partition(',')[0]}"

@@ -33,11 +33,11 @@ def keeper(sensor: Any, target: str, format: str | None, zero: bool) -> Callable
         raise ConfigError(what, key="OUT", value=target, allowed=allowed)
     if rate:
         return lambda batches: _sound(target, rate, getattr(sensor, "pcm16", False), batches)
-    name = format_of(target, format)
+    name, options = format_of(target, format)
 
     def keep(batches: Iterator[Batch]) -> int:
         events = _events(batches)
-        return write(target, from_zero(events) if zero else events, size=sensor.size, format=name)
+        return write(target, from_zero(events) if zero else events, size=sensor.size, format=name, **options)
 
     return keep
 

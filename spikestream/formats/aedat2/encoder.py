@@ -16,6 +16,7 @@ _LINES = (
     b"# Data format is int32 address, int32 timestamp (8 bytes total), repeated for each event",
     b"# Timestamps tick is 1 us",
 )
+REMEDY = "--as aedat2:sensor=davis640, or write .aedat4"
 
 
 class Encoder:
@@ -31,7 +32,7 @@ class Encoder:
         width, height = self._camera.size
         if size is not None and (size[0] > width or size[1] > height):
             what, expected = f"{size[0]}x{size[1]} pixels do not fit a {name}", f"at most {width}x{height}"
-            raise RecordingError(what, expected=expected, remedy="another --sensor, or write .aedat4")
+            raise RecordingError(what, expected=expected, remedy=REMEDY)
         lines = (*_LINES, b"# AEChip: " + self._camera.chip.encode(), END)
         self._head = b"".join(line + b"\r\n" for line in lines)
         self._stamps = Stamps(V2.title)
@@ -41,7 +42,7 @@ class Encoder:
         _, (width, height), (x_shift, _), (y_shift, _), (mask, on), *_ = self._camera
         x, y = events["x"].astype(np.int64), events["y"].astype(np.int64)
         expected = f"x < {width}, y < {height}"
-        self._stamps.refuse((x >= width) | (y >= height), events, expected, "another --sensor, or write .aedat4")
+        self._stamps.refuse((x >= width) | (y >= height), events, expected, REMEDY)
         stamps = self._stamps.of(events)
         words = np.empty((len(events), 2), ">u4")
         words[:, 0] = (width - 1 - x) << x_shift | (height - 1 - y) << y_shift | np.where(events["p"], on, mask ^ on)
