@@ -195,6 +195,11 @@ def test_the_order_of_columns_is_told_from_their_values(order):
     assert split(rows, order)["t"].tolist() == ROWS["t"]
 
 
+def test_an_order_is_told_where_255_stands_for_on():
+    rows = np.stack([np.array(ROWS[name]) * (255 if name == "p" else 1) for name in "xypt"], axis=1)
+    assert told_order(rows) == "xypt"
+
+
 def test_an_order_in_doubt_is_asked_for():
     rising = np.array([[1, 5, 1, 0], [2, 6, 0, 1]])  # two columns run forward, two may be polarities
     for rows in (rising, np.zeros((3, 4)), np.empty((0, 4))):

@@ -186,6 +186,8 @@ def test_sound_becomes_a_sound_file(tmp_path):
     one, other = (soundfile.read(tmp_path / name, dtype="float32") for name in ("a.wav", "b.wav"))
     assert np.array_equal(other[0], one[0][:4_000])
     assert other[1] == 16_000
+    called("record", tmp_path / "a.wav", tmp_path / "b.wav", "--for", "250ms", "-f")  # as in a configuration
+    assert np.array_equal(soundfile.read(tmp_path / "b.wav", dtype="float32")[0], one[0][:4_000])
     assert "sound cannot" in called("record", f"wav:{tmp_path / 'a.wav'}", tmp_path / "c.aedat4", code=2).stderr
     assert files(tmp_path) == ["a.wav", "b.wav"]
 

@@ -87,6 +87,19 @@ def test_partial_of_a_file_without_a_good_event_says_so(folder):
     assert remedy(said).startswith("fetch it again: --partial keeps what comes before")
 
 
+def test_a_record_is_recorded_as_it_is_replayed(folder):
+    args = ["looks.aedat4", "--speed", "max", "--to", "100ms", "--set", "filter=[]", "--set", "network.neurons=2"]
+    called("replay", *args, "--record", "x.rec", "-q")
+    called("record", "x.rec", "x.aedat4")
+    first = ss.read("looks.aedat4").data
+    assert np.array_equal(ss.read("x.aedat4").data, first[first["t"] < first["t"][0] + 100_000])
+
+
+def test_what_breaks_off_says_what_to_try(folder):
+    np.save("x.npy", np.array([[0, 1, 5, 1], [1, 2, 6, 9], [2, 3, 7, 100]]))
+    assert "try: --option order=xytp" in called("info", "x.npy", "--option", "order=xytp").stdout
+
+
 def test_no_time_is_nothing_to_record(folder):
     assert "nothing comes in no time" in called("record", "looks.aedat4", "x.csv", "--for", "0s", code=2).stderr
 

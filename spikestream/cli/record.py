@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, check_new
 from spikestream.errors import ConfigError
 from spikestream.units import duration_us, show_us
+
+if TYPE_CHECKING:
+    from spikestream.sensors.base import Sensor
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,7 +22,11 @@ def parser() -> argparse.ArgumentParser:
         "'replay --record' and 'run --record' keep those.",
     )
     add = made.add_argument
-    add("sensor", metavar="SENSOR", help="a sensor's URI: microphone:, synth://bars, a plugin's, or a recording")
+    add(
+        "sensor",
+        metavar="SENSOR",
+        help="a sensor's URI: microphone:, synth://bars, a plugin's, or a recording of events or sound",
+    )
     add("target", metavar="OUT", help="its suffix says the format; .wav of sound")
     add(
         "--for",
@@ -39,11 +47,22 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def opened(uri: str) -> Sensor:
+    """Return the sensor that a URI names, as a configuration's: a sound file and a record are sensors too."""
+    from spikestream.files.sound import is_sound
+    from spikestream.sensors.base import open_sensor, parse_uri
+    from spikestream.sensors.record import Record, is_record
+
+    scheme, location, _ = parse_uri(uri)
+    if scheme == "file" and is_record(location):
+        return Record(location)
+    return open_sensor(f"wav:{location}" if scheme == "file" and is_sound(location) else uri)
+
+
 def run(options: argparse.Namespace) -> int:
     """Record until the sensor ends, the time is over or a signal comes; return the exit code."""
     from spikestream.cli.base.copying import check_t0
     from spikestream.cli.base.filed import file, keeper
-    from spikestream.sensors.base import open_sensor
     from spikestream.service.filing import Filing
 
     console = Console(options.quiet)
@@ -52,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     for_us = duration_us(options.for_) if options.for_ else None
     if for_us == 0:
         raise ConfigError("nothing comes in no time", key="--for", value=options.for_, allowed="more than 0")
-    sensor = open_sensor(options.sensor)
+    sensor = opened(options.sensor)
     filing = Filing(sensor, options.sensor, for_us)
     keep = keeper(sensor, options.target, options.as_, options.t0 == "zero")
     written, signalled = file(console, filing, keep)

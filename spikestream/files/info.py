@@ -90,7 +90,8 @@ def _scan(reader: Reader, seen: _Seen, watch: Watch | None) -> list[str]:
         if not reader.events:
             raise
         reader.problems["damaged"] = 1
-        warnings.append("; ".join([f"breaks off after {reader.events:,} events: {error.what}", *error.lines()]))
+        told = [f"breaks off after {reader.events:,} events: {error.what}", *error.lines()]
+        warnings.append("; ".join([*told, *([f"try: {error.remedy}"] if error.remedy else [])]))
     counts = tally.counts
     seen.events = reader.events
     if counts["seen"]:

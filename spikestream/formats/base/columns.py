@@ -60,7 +60,9 @@ def told_order(rows: Array) -> str:
     y. Raises `RecordingError` where that is not so.
     """
     columns = range(4)
-    p = [i for i in columns if len(rows) and np.isin(rows[:, i], (-1, 0, 1)).all()]
+    p = [
+        i for i in columns if len(rows) and any(np.isin(rows[:, i], values).all() for values in ((-1, 0, 1), (0, 255)))
+    ]
     t = [i for i in columns if i not in p and np.all(rows[1:, i] >= rows[:-1, i])]
     if len(p) != 1 or len(t) != 1:
         raise RecordingError(
