@@ -113,13 +113,19 @@ class Filing:
 
     def _silence(self, seconds: float) -> DeviceError:
         figures = self._sensor.stats() if isinstance(self._sensor, Telling) else {}
-        counts = {key: count for key, count in figures.items() if count and isinstance(count, int | dict)}
-        counted = [f"it counted {', '.join(f'{key}: {count}' for key, count in counts.items())}"] if counts else []
-        likely = "nobody sends there yet, or sends to another place or something else than the sensor takes"
-        remedy = "start what sends, then record again; 'spikestream devices' lists what is plugged in here"
-        return DeviceError(
-            f"nothing came from {self._name} in {seconds:.0f} s", details=[*counted, likely], remedy=remedy
-        )
+        reasons = [reason for reason in figures.values() if isinstance(reason, dict)]
+        others = [
+            f"{count:,} {why}"
+            for reason in reasons
+            for why, count in reason.items()
+            if isinstance(count, int) and count
+        ]
+        likely = f"what came is not what the sensor takes: {', '.join(others)}"
+        remedy = "see what is sent, and the options of the sensor in docs/live.md"
+        if not others:
+            likely = "nobody sends there yet, or sends to another place"
+            remedy = "start what sends, then record again; 'spikestream devices' lists what is plugged in here"
+        return DeviceError(f"nothing came from {self._name} in {seconds:.0f} s", details=[likely], remedy=remedy)
 
     async def _hand_over(self, batch: Batch) -> bool:
         """Put a batch into the queue, as far as its time has come; return whether the time is over."""
