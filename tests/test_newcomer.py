@@ -28,6 +28,23 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_help_of_a_verb_may_be_asked_for_in_words(folder):
+    assert called("help", "convert").stdout == called("convert", "--help").stdout
+    assert called("help", "mic").stdout == called("listen", "--help").stdout
+    assert called("help").stdout == called("--help").stdout == called("help", "nothing").stdout
+
+
+def test_a_format_that_is_told_and_contradicts_the_content_is_told_of(folder):
+    said = called("info", "looks.aedat4", "--format", "csv", code=3).stderr
+    assert "its content is that of AEDAT 4.0 (DV)" in said
+    assert remedy(said) == "leave --format out, in Python format="
+    said = called("info", "looks.aedat4", "--format", "evt3").stdout
+    assert "read as Prophesee RAW, EVT 3.0, as it was told to be; its content is that of AEDAT 4.0 (DV)" in said
+    assert "its content" not in called("info", "looks.aedat4", "--format", "aedat4").stdout
+    (folder / "x.bin").write_bytes(bytes(48))  # the suffix alone says nothing of the content
+    assert "its content" not in called("info", "x.bin", "--format", "evt2").stdout
+
+
 def test_the_name_of_a_sensor_is_no_file_and_the_uri_is_told(folder):
     said = called("record", "synth", "x.aedat4", code=2).stderr
     assert "there is no file 'synth'" in said

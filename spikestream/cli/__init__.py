@@ -58,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(args: list[str]) -> int:
+    if args[0:1] == ["help"] and ALIASES.get(args[-1], args[-1]) in VERBS:
+        args = [args[-1], "--help"]
     if not args or args[0] in ("-h", "--help", "help"):
         print(usage(), file=sys.stdout if args else sys.stderr)
         return 0 if args else 2

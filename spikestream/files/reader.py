@@ -11,9 +11,10 @@ from itertools import chain
 from typing import Any
 
 from spikestream.batch import Array
-from spikestream.errors import ConfigError, RecordingError
+from spikestream.errors import ConfigError, PluginError, RecordingError
 from spikestream.files.options import check_options
 from spikestream.files.order import Order
+from spikestream.files.regular import open_regular
 from spikestream.formats.base import Container, Decoder, Format, ended
 from spikestream.formats.sniff import sniff
 from spikestream.registry import load
@@ -59,6 +60,7 @@ class Reader:
         self.container: Container | None = None
         """What reads the file itself, where the format is none of bytes one after the other."""
         self._chunk = memoryview(bytearray(CHUNK))
+        self._told = format is not None
         self._file = _open(self.path, self.name)
         try:
             self.bytes = os.fstat(self._file.fileno()).st_size or None
@@ -135,7 +137,9 @@ class Reader:
     @property
     def notes(self) -> list[str]:
         """Return what was taken for granted in reading, one line each: nothing is wrong."""
-        return list(getattr(self.decoder, "notes", ()))
+        other = self._content()
+        told = [f"read as {self.title}, as it was told to be; its content is that of {other}"] if other else []
+        return [*told, *getattr(self.decoder, "notes", ())]
 
     def peek(self) -> Array | None:
         """Return the first events, which still come out first, None where there are none: size and sensor are known."""
@@ -260,6 +264,21 @@ class Reader:
 
     def _name(self, error: RecordingError) -> None:
         error.file = error.file or self.name
+        if not self.events and (other := self._content()):
+            error.details = (*error.details, f"its content is that of {other}")
+            error.remedy = "leave --format out, in Python format="
+
+    def _content(self) -> str:
+        """Return what the content says of a recording whose format was told and is another one, "" where nothing."""
+        if not self._told or self.path == "-":
+            return ""
+        try:
+            with open_regular(self.path) as file:
+                head = file.read(HEAD)
+            other: Format = load("formats", sniff(head, self.name))
+        except (OSError, RecordingError, PluginError):
+            return ""
+        return other.title if other.name != self._format.name and other.sniff(head) else ""
 
 
 def _size(given: Any) -> tuple[int, int] | None:
