@@ -33,7 +33,7 @@ class Reader:
     ``path`` is a regular file or ``-`` for standard input; ``format`` a registered name, found by content where it is
     None; ``sensor``, ``size`` (pixels), ``raw`` (origin as stored) and ``options`` go to the format's decoder; ``time``
     is the policy of `Order`. Raises `RecordingError` with the file's name in it, and `ConfigError` for a wrong option.
-    Memory: one chunk of 512 KiB and what its decoder or container holds.
+    Memory: one chunk of 1 MiB and what its decoder or container holds.
     """
 
     def __init__(
