@@ -149,13 +149,7 @@ def _block(
         at += one
         literals = token >> np.uint64(4)
         if literals == 15:
-            more = np.uint64(255)
-            while more == 255 and at < stop:
-                more = np.uint64(packed[at])
-                literals += more
-                at += one
-            if more == 255:
-                return REFUSED
+            literals, at = _longer(packed, at, stop, literals)
         if at + literals + np.uint64(END_BYTES) > stop:
             if at + literals != stop or o + literals > np.uint64(room):
                 return REFUSED
@@ -177,13 +171,7 @@ def _block(
         at += np.uint64(2)
         length = token & np.uint64(15)
         if length == 15:
-            more = np.uint64(255)
-            while more == 255 and at < stop:
-                more = np.uint64(packed[at])
-                length += more
-                at += one
-            if more == 255:
-                return REFUSED
+            length, at = _longer(packed, at, stop, length)
         length += np.uint64(4)
         if offset == 0 or offset > o - np.uint64(low) or o + length + np.uint64(LAST_LITERALS) > np.uint64(room):
             return REFUSED
@@ -202,6 +190,17 @@ def _block(
                 k += one
         o += length
     return REFUSED
+
+
+@njit(cache=True, nogil=True)
+def _longer(packed: Bytes, at: Any, stop: Any, length: Any) -> tuple[Any, Any]:
+    """Return a length with the bytes added that go on with it, and the byte behind them, ``stop`` if none ends it."""
+    more = np.uint64(255)
+    while more == 255 and at < stop:
+        more = np.uint64(packed[at])
+        length += more
+        at += np.uint64(1)
+    return length, at
 
 
 @njit(cache=True, nogil=True)
