@@ -75,6 +75,33 @@ def test_every_policy_does_what_the_naive_loop_does(policy, first, deltas, wild,
     assert all(np.array_equal(a, b) for a, b in zip(parts, before, strict=True))
 
 
+usual = st.sampled_from([0] * 20 + [1, 9, FUTURE_US, FUTURE_US + 1, -1, -FUTURE_US])
+
+
+@given(
+    first=st.sampled_from([0, -50, LIMIT_US - 1, -LIMIT_US, LIMIT_US - FUTURE_US - 3]),
+    deltas=st.lists(usual, max_size=40),
+    places=st.lists(st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2, 3]), min_size=82, max_size=82),
+    cuts=st.lists(st.integers(0, 41), max_size=12),
+)
+@settings(deadline=None, max_examples=400)
+def test_what_is_mostly_as_usual_is_looked_at_as_closely(first, deltas, places, cuts):
+    times = np.cumsum([first, *deltas], dtype=object).tolist()
+    data = at(times)
+    data["x"], data["y"] = places[: len(times)], places[41 : 41 + len(times)]
+    expected, problems, stopped = naive_order("keep", times)
+    outside = sum(x >= 3 or y >= 2 for x, y in data[["x", "y"]][:stopped].tolist())
+    order, got = Order("keep"), []
+    try:
+        for part in np.split(data, sorted(min(cut, len(times)) for cut in cuts)):
+            for out in order.feed(part, (3, 2)):
+                got += out["t"].tolist()
+    except RecordingError:
+        assert stopped is not None
+    assert got == expected
+    assert order.problems == problems | ({"outside": outside} if outside else {})
+
+
 def test_only_the_time_of_a_late_event_changes():
     data = events([(5, 1, 2, True), (3, 3, 4, False), (9, 5, 6, True)])
     (clamped,) = Order("clamp").feed(data)

@@ -18,6 +18,9 @@ def look(events: NDArray[Any], size: tuple[int, int], limit_us: int, future_us: 
     """
     width, height = size
     seen, last, top = state[0], state[1], state[2]
+    if last == top and _goes_on(events, width, height, top, limit_us, future_us):
+        state[0], state[1], state[2] = seen + len(events), events[-1]["t"], events[-1]["t"]
+        return len(events)
     backward, future, late, outside, worst, worst_at = 0, 0, 0, 0, state[7], state[8]
     n = len(events)
     for i in range(n):
@@ -45,6 +48,18 @@ def look(events: NDArray[Any], size: tuple[int, int], limit_us: int, future_us: 
     state[5] += late
     state[6] += outside
     return n
+
+
+@njit(cache=True, nogil=True)
+def _goes_on(events: NDArray[Any], width: int, height: int, last: int, limit_us: int, future_us: int) -> bool:
+    """Return whether nothing is wrong with ``events``, which follow one at ``last`` µs: as usual, and soon told."""
+    farthest, columns, rows = np.uint64(0), np.int64(0), np.int64(0)
+    for i in range(len(events)):
+        event = events[i]
+        farthest = max(farthest, np.uint64(event["t"] - last))  # of a step back, too
+        columns, rows = max(columns, np.int64(event["x"])), max(rows, np.int64(event["y"]))
+        last = event["t"]
+    return bool(farthest <= np.uint64(future_us) and last < limit_us and columns < width and rows < height)
 
 
 @njit(cache=True, nogil=True)
