@@ -144,6 +144,15 @@ def test_a_stamp_beyond_what_time_can_hold_is_damage(plain, tmp_path):
     )
 
 
+def test_a_stamp_beyond_it_is_damage_wherever_it_comes():
+    order = Order()
+    assert len(next(order.feed(at([2**62 - 2])))) == 1
+    rest = order.feed(at([2**62 - 1, 2**62]))
+    assert next(rest)["t"].tolist() == [2**62 - 1]
+    with pytest.raises(RecordingError, match="at event 2"):
+        next(rest)
+
+
 def test_events_outside_of_the_size_are_counted_and_kept(plain, tmp_path):
     data = events([(1, 639, 479, True), (2, 640, 0, True), (3, 0, 480, True), (4, 65535, 65535, False)])
     with Reader(save(tmp_path / "a.plain", data)) as reader:
