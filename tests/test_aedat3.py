@@ -138,6 +138,7 @@ ROWS = st.lists(
 @given(found=ROWS, step=st.sampled_from([None, 1, 9]), size=st.tuples(st.integers(1, 99999), st.integers(1, 99999)))
 @settings(max_examples=200, deadline=None)
 def test_a_round_trip(found, step, size):
+    found = [(t, x % size[0], y % size[1], p) for t, x, y, p in found]
     data, decoder = encode(np.array(found, EVENT), size=size), Decoder()
     assert rows(read(decoder, data, step)) == found == naive(data)
     assert decoder.size == size
@@ -154,6 +155,17 @@ def test_evutils_reads_what_we_write(tmp_path: Path, n: int):
     theirs = evutils.EventReader(str(tmp_path / "ours.aedat"), mode="all").read()
     for name in EVENT.names:
         np.testing.assert_array_equal(getattr(theirs, name), events[name])
+
+
+def test_where_nobody_tells_the_size_it_grows():
+    events = np.array([(5, 1, 2, True), (6, 34, 4, False), (9, 127, 479, True), (10, 32_767, 0, True)], EVENT)
+    data, decoder = b"#!AER-DAT3.1\r\n#Source 1: Foo\r\n" + END, Decoder()
+    assert (list(decoder.feed(memoryview(data))), decoder.size) == ([], None)
+    for n, size in ((1, (34, 34)), (2, (128, 128)), (3, (640, 480)), (4, (32_768, 32_768))):
+        body = encode(events[n - 1 : n]).partition(END)[2]
+        assert rows(np.concatenate(list(decoder.feed(memoryview(body))))) == events[n - 1 : n].tolist()
+        assert (decoder.size, len(decoder.warnings)) == (size, n - 1)
+    assert "--size WIDTHxHEIGHT says which it is" in decoder.warnings[0]
 
 
 @pytest.mark.parametrize("bad", [(-1, 0, 0, True), (2**62, 0, 0, True), (0, 2**15, 0, True), (0, 0, 2**15, False)])

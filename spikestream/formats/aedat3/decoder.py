@@ -15,13 +15,15 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.formats.aedat3.header import LAYOUTS, SIZES, Header, device, known
-from spikestream.formats.base import Empty, Spare
+from spikestream.formats.base import Empty, Spare, columns
+from spikestream.formats.base.extent import Extent
 from spikestream.formats.base.inlet import Inlet
 
 PACKET = struct.Struct("<hhiiiiii")
 EVENT_BYTES = 8
 PIECE = 1 << 16
-SIDE = 1 << 16
+USUAL = (*columns.SIZES[:-1], (1 << 15, 1 << 15))
+"""Usual sizes, and all that an event can hold."""
 POLARITY = 1
 KINDS = {
     0: "special",
@@ -60,8 +62,9 @@ class Decoder:
     ``skipped`` counts packets of other kinds and events that are marked invalid or of another source. ``stream`` is the
     number of the source, by default the first that the header lists or, where it lists at most one, that of the first
     polarity packet. The size is ``size=`` (width, height), else that of the camera ``sensor=``, else of the one the
-    header names, else None. 3.0 counts rows from the bottom: they are turned round, ``raw=True`` leaves them as stored.
-    `feed` reads the header at once and events when iterated, so a header can be had without decoding.
+    header names, else it grows with the events to the next usual one, with a warning. 3.0 counts rows from the bottom:
+    they are turned round, ``raw=True`` leaves them as stored. `feed` reads the header at once and events when iterated,
+    so a header can be had without decoding.
 
     Bounds: 1 MiB of header, then the first 35 bytes of what is incomplete; arrays of at most 65,536 events.
     """
@@ -83,6 +86,7 @@ class Decoder:
         self._source = None if stream is None else _number(stream)
         self._header = Header()
         self._layout = LAYOUTS[b"3.1"]
+        self._extent = Extent(USUAL, self.size)
         self._state = np.zeros(2, np.int64)
         self._inlet = Inlet()
         self._fed = 0
@@ -130,6 +134,7 @@ class Decoder:
         camera = sources.get(next(iter(sources), 0) if self._source is None else self._source, "")
         name, size = device(camera)
         self.sensor, self.size = self.sensor or name, self.size or size
+        self._extent = Extent(USUAL, self.size)
         self._layout = LAYOUTS[self._header.version]
         if self._layout.bottom and not self._raw and self.size is None:
             raise RecordingError(
@@ -191,12 +196,18 @@ class Decoder:
         layout = self._layout
         top = self.size[1] - 1 if layout.bottom and not self._raw and self.size else -1
         events = self.empty(len(words))
-        code = (layout.x_shift, layout.y_shift, layout.y_mask, top, *(self.size or (SIDE, SIDE)))
+        code = (layout.x_shift, layout.y_shift, layout.y_mask, top, *self._extent.limits)
         n = decode(words, packet.overflows << 31, code, self._state, events.view(PACKED))
         self.tidy = not self._state[1]
         self._skip("invalid", len(words) - n)
         if n:
+            self._grow(events[:n])
             yield events[:n]
+
+    def _grow(self, events: Array) -> None:
+        if warning := self._extent.fit(events):
+            self.warnings.append(warning)
+        self.size = self._extent.size
 
 
 def _checked(data: memoryview, at: int) -> Packet:
