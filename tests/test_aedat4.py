@@ -165,7 +165,7 @@ def test_what_is_written_byte_by_byte():
     assert b'<attr key="source" type="string">a&lt;b</attr>' in data
     assert struct.unpack_from("<q", data, 54)[0] == -1
     tail, at, patch = encoder.index()
-    assert (at, struct.unpack("<q", patch)[0]) == (54, len(data))
+    assert (at, struct.unpack_from("<q", patch)[0], patch[8:]) == (54, len(data), data[62 : 18 + size])
     entry = tail.index(struct.pack("<ii", 0, 80))
     assert struct.unpack_from("<qqqq", tail, entry + 8) == (18 + size + 8, 3, 5, 1 << 40)
 
@@ -183,6 +183,7 @@ def test_what_is_written_byte_by_byte():
 )
 @settings(max_examples=150, deadline=None)
 def test_a_round_trip(rows, compression, indexed, step, size, sensor):
+    rows = [(t, x % size[0], y % size[1], p) for t, x, y, p in rows]
     data = encoded(as_events(rows), indexed, compression=compression, size=size, sensor=sensor)
     decoder = Decoder()
     np.testing.assert_array_equal(decoded(decoder, data, step), as_events(rows))

@@ -174,6 +174,7 @@ LAWS = {
     "stages": laws(checks.stage(list, [])),
     "formats": laws(checks.decoder(list, b"")),
     "containers": laws(checks.container(list, Path())),
+    "writers": laws(checks.writer(registry.load("formats", "csv"), Path())),
     "outputs": laws(checks.output(list)),
 }
 
@@ -192,6 +193,15 @@ def test_containers_keep_the_laws(name: str, law: str, tmp_path: Path):
     path = tmp_path / "recording"
     path.write_bytes(encoded(name))
     dict(checks.container(registry.load("formats", name).container, path, times=CONTAINERS[name]))[law]()
+
+
+WRITERS = {name for name in built_in("formats") if registry.load("formats", name).writes is not None}
+
+
+@pytest.mark.parametrize("law", LAWS["writers"])
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_writers_keep_the_laws(name: str, law: str, tmp_path: Path):
+    dict(checks.writer(registry.load("formats", name), tmp_path))[law]()
 
 
 @pytest.mark.parametrize("law", LAWS["stages"])

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from spikestream import checks, registry
-from spikestream.checks import decoders, outputs, sensors, stages
+from spikestream.checks import decoders, outputs, sensors, stages, writers
 from spikestream.formats import base as formats_base
 from spikestream.outputs import base as outputs_base
 from spikestream.sensors import base as sensors_base
@@ -91,7 +91,7 @@ def test_the_test_on_the_page_runs():
 
 def test_every_law_is_on_the_page():
     rows = {tuple(cell.strip() for cell in line.strip("|").split("|")) for line in PAGE.splitlines() if "|" in line}
-    for module in (sensors, stages, decoders, outputs):
+    for module in (sensors, stages, decoders, writers, outputs):
         laws = [*module.LAWS, *getattr(module, "LEARNING", ())]
         assert {(law.name, law.words) for law in laws} <= rows
 

@@ -15,3 +15,4 @@ from spikestream.checks.outputs import output as output
 from spikestream.checks.rules import rule as rule
 from spikestream.checks.sensors import sensor as sensor
 from spikestream.checks.stages import stage as stage
+from spikestream.checks.writers import writer as writer

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -78,7 +79,13 @@ def stream_of(reader: Reader, **cutting: Any) -> Iterator[Events]:
     """
     _check_order(reader)
     reader.leap(cutting.get("from_us") or 0)
-    return batches(reader, size=reader.size, problems=reader.problems, **cutting)
+    return _sized(reader, batches(reader, size=reader.size, problems=reader.problems, **cutting))
+
+
+def _sized(reader: Reader, made: Iterable[Events]) -> Iterator[Events]:
+    """Yield the batches with the size as it is known by then: where the file does not tell it, it grows."""
+    for batch in made:
+        yield batch if batch.size == reader.size else replace(batch, size=reader.size)
 
 
 def batches(

@@ -31,7 +31,8 @@ def write(
     """Write a batch, or batches one after the other, and return how many events were written.
 
     ``format`` is a registered name, by default the one that the suffix belongs to; ``size`` (pixels) by default that of
-    the first batch; ``options`` are those of the format for writing, such as ``compression`` of AEDAT 4. The file
+    the first batch, which grows with that of the others where the format can: no event lies outside of what is stored.
+    ``options`` are those of the format for writing, such as ``compression`` of AEDAT 4. The file
     appears complete, in place of an older one, or not at all. Raises `RecordingError` where it cannot be written or the
     format cannot hold the events, and `ConfigError` where no format fits, or no option.
     """
@@ -46,7 +47,7 @@ def write(
         text = f"what is written are batches of events, not {type(events).__name__}"
         raise ConfigError(text, key="events", remedy="ss.Events(start, stop, data, size), as ss.read returns")
     try:
-        return _replace(path, writing, {"size": size or first.size, **options}, chain([first], batches))
+        return write_as(path, writing, chain([first], batches), size or first.size, grows=size is None, **options)
     except RecordingError as error:
         error.file = error.file or str(path)
         raise
@@ -65,7 +66,17 @@ def format_to(path: str | os.PathLike[str], name: str | None = None) -> str:
     return _format(Path(path), name).name
 
 
-def _replace(path: Path, format: Format, keywords: dict[str, Any], batches: Iterable[Events]) -> int:
+def write_as(
+    path: Path,
+    format: Format,
+    batches: Iterable[Events],
+    size: tuple[int, int] | None,
+    *,
+    grows: bool = False,
+    **options: Any,
+) -> int:
+    """Write batches in a format, as `write` does; with ``grows`` the size may be that of a later batch."""
+    keywords: dict[str, Any] = {"size": size, **options}
     encoder = None if format.encoder is None else format.encoder(**keywords)
     check_place(path)
     path = Path(os.path.realpath(path))  # what a link leads to: the link stays
@@ -73,9 +84,9 @@ def _replace(path: Path, format: Format, keywords: dict[str, Any], batches: Iter
     temporary = path.parent / f".{path.name}.tmp-{os.getpid()}"
     try:
         if encoder is not None:
-            written = _encode(temporary, encoder, batches)
+            written = _encode(temporary, encoder, _sized(batches, encoder, size, grows))
         else:
-            written = _pack(temporary, format, keywords, batches)
+            written = _pack(temporary, format, keywords, batches, grows)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -98,11 +109,20 @@ def _encode(temporary: Path, encoder: Encoder, batches: Iterable[Events]) -> int
     return written
 
 
-def _pack(temporary: Path, format: Format, keywords: dict[str, Any], batches: Iterable[Events]) -> int:
+def _sized(batches: Iterable[Events], made: Any, size: tuple[int, int] | None, grows: bool) -> Iterator[Events]:
+    """Yield the batches, and tell what writes them of a size that is larger, where it may grow and can."""
+    for batch in batches:
+        if grows and batch.size not in (None, size) and hasattr(made, "grow"):
+            size = batch.size if size is None else (max(size[0], batch.size[0]), max(size[1], batch.size[1]))
+            made.grow(size)
+        yield batch
+
+
+def _pack(temporary: Path, format: Format, keywords: dict[str, Any], batches: Iterable[Events], grows: bool) -> int:
     assert format.packer is not None
     written = 0
     with contextlib.closing(format.packer(temporary, **keywords)) as packer:
-        for batch in batches:
+        for batch in _sized(batches, packer, keywords["size"], grows):
             for at in range(0, len(batch), SLICE):
                 packer.feed(batch.data[at : at + SLICE])
             written += len(batch)

@@ -14,7 +14,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, Format, Spare
-from spikestream.formats.base.records import refuse
+from spikestream.formats.base.records import check_sides, refuse, refuse_outside
 
 MAGIC = b"Event Stream"
 KINDS = ("generic", "DVS", "ATIS", "display", "colour")
@@ -24,6 +24,7 @@ HEAD, SIZED = 16, 20
 BYTES = 5
 CHUNK = 1 << 18
 LONGEST_US = 1 << 30
+LONGEST_SIDE = (1 << 16) - 1
 
 
 class Decoder:
@@ -131,6 +132,7 @@ class Encoder:
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
         if size is None:
             raise RecordingError("an Event Stream has a size, and it is not known", remedy="--size WIDTHxHEIGHT")
+        check_sides(size, LONGEST_SIDE, "an Event Stream")
         self._size = size
         self._last = self._written = 0
         width, height = (side.to_bytes(2, "little") for side in size)
@@ -142,18 +144,14 @@ class Encoder:
             return self.finish()
         from spikestream.kernels.es import encode
 
-        width, height = self._size
-        outside = (events["x"] >= width) | (events["y"] >= height)
-        self._refuse(
-            outside, events, f"x < {width}, y < {height}", "--size WIDTHxHEIGHT, or --filter crop:width=…,height=…"
-        )
+        refuse_outside(self._size, events, self._written, "an Event Stream")
         steps = np.diff(events["t"], prepend=self._last)
         expected = f"steps from 0 on of 0 to {LONGEST_US:,} µs"
         self._refuse(
             (steps < 0) | (steps >= LONGEST_US), events, expected, "--time sort, and --t0 zero, so that t starts at 0"
         )
         out = np.empty(BYTES * len(events) + int(steps.sum()) // 127 + 1, np.uint8)
-        n = encode(events, self._last, height, out)
+        n = encode(events, self._last, self._size[1], out)
         self._last = int(events["t"][-1])
         self._written += len(events)
         return self.finish() + out[:n].tobytes()

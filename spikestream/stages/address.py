@@ -34,7 +34,7 @@ class Address:
                 key="sensor.size",
                 value=size,
                 allowed=f"1 to 65,536 pixels a side and up to {MOST_AXONS:,} axons",
-                remedy="put a crop or downsample filter first",
+                remedy="--size WIDTHxHEIGHT, or sensor.size, as it is; or put a crop or downsample filter first",
             )
 
     def __call__(self, batch: Batch) -> Spikes:

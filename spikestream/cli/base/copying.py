@@ -5,9 +5,11 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Generator, Iterable, Iterator
 from inspect import signature
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikestream.batch import Events, no_events
 from spikestream.cli.base import Console
 from spikestream.cli.base.bar import Bar
 from spikestream.cli.base.reading import named
@@ -20,7 +22,6 @@ from spikestream.registry import load
 from spikestream.units import pixels
 
 if TYPE_CHECKING:
-    from spikestream.batch import Events
     from spikestream.stages.filters import Filters
 
 NOTHING = "fetch it again: --partial keeps what comes before the damage, and nothing does"
@@ -59,8 +60,10 @@ class Copy:
 
     def _write(self, reader: Reader, path: Path, format: str, options: dict[str, str]) -> int:
         filters = self._filters(reader)
-        size = filters.size if filters else self._size or reader.size
-        count = write(path, self._batches(reader, filters, self.warnings), size=size, format=format, **options)
+        size = filters.size if filters else self._size
+        begin = no_events(0, 0, reader.size)  # an empty recording has a size too; else it may still grow
+        batches = chain([begin], self._batches(reader, filters, self.warnings))
+        count = write(path, batches, size=size, format=format, **options)
         self._account(reader, filters)
         if not count and reader.events:
             chosen = "--from, --to and --filter" if self.options.filters else "--from and --to"
@@ -124,6 +127,8 @@ class Copy:
         self.warnings += [f"{reader.name}: {kind}: {n:,}" for kind, n in reader.problems.items() if n]
         if filters:
             left = {**filters.account.filtered, **filters.account.dropped}
+            known = "outside of the size that was known before them; --size WIDTHxHEIGHT says which it is"
+            left = {known if kind == "outside" else kind: n for kind, n in left.items()}
             self.warnings += [f"{reader.name}: filtered: {n:,} {kind}" for kind, n in left.items() if n]
 
 
@@ -156,8 +161,6 @@ def format_of(target: str, told: str | None) -> tuple[str, dict[str, str]]:
 
 def from_zero(batches: Iterable[Events]) -> Generator[Events, None, int]:
     """Yield the batches earlier by the stamp of their first event, and return that."""
-    from spikestream.batch import Events
-
     first = None
     for batch in batches:
         if first is None and len(batch):
@@ -173,8 +176,6 @@ def from_zero(batches: Iterable[Events]) -> Generator[Events, None, int]:
 
 def selected(reader: Reader, from_us: int, to_us: int | None) -> Iterator[Events]:
     """Yield a recording's events of ``[t0 + from_us, t0 + to_us)``, t0 being the first event's stamp."""
-    from spikestream.batch import Events
-
     first = None
     for data in reader:
         if not len(data):

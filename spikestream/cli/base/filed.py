@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ def keeper(sensor: Any, target: str, format: str | None, zero: bool) -> Callable
 
     Raises `ConfigError` where what the sensor gives is not written to a file of this name.
     """
+    from spikestream.batch import no_events
     from spikestream.cli.base.copying import format_of, from_zero
     from spikestream.files.write import write
 
@@ -35,9 +37,11 @@ def keeper(sensor: Any, target: str, format: str | None, zero: bool) -> Callable
         return lambda batches: _sound(target, rate, getattr(sensor, "pcm16", False), batches)
     name, options = format_of(target, format)
 
-    def keep(batches: Iterator[Batch]) -> int:
-        events = _events(batches)
-        return write(target, from_zero(events) if zero else events, size=sensor.size, format=name, **options)
+    def keep(given: Iterator[Batch]) -> int:
+        events = _events(given)
+        begin = [no_events(0, 0, sensor.size)] if sensor.size else []
+        batches = chain(begin, from_zero(events) if zero else events)
+        return write(target, batches, size=None, format=name, **options)  # of a file that does not tell it, it may grow
 
     return keep
 

@@ -13,11 +13,12 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import PluginError
-from spikestream.formats.base.records import refuse
+from spikestream.formats.base.records import refuse, refuse_outside
 
 EVENT_CD = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")], align=True)
 INDEX = np.dtype([("id", "<u8"), ("ts", "<i8")])
 TRIGGER = np.dtype([("p", "<i2"), ("t", "<i8"), ("id", "<i2")], align=True)
+TITLE = "Prophesee's HDF5"
 CHUNK = 16_384
 PERIOD_US = 2_000
 LONGEST_US = 1 << 36
@@ -55,7 +56,7 @@ class _Disk(FileIO):
 
 
 class Packer:
-    """Write events with t less than 2^36 µs after the first one's, and none before it."""
+    """Write events within the size, where it is known; t less than 2^36 µs after the first one's, none before it."""
 
     def __init__(self, path: Path, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
         try:
@@ -71,8 +72,7 @@ class Packer:
         for name, dtype in (("events", TRIGGER), ("indexes", INDEX)):
             self._made(f"EXT_TRIGGER/{name}", dtype, {})
         self._file.attrs["version"] = "1.0"
-        if size is not None:
-            self._file.attrs["geometry"] = f"{size[0]}x{size[1]}"
+        self._size = size
         self._held = np.empty(0, EVENT_CD)
         self._written = 0
         self._first = 0
@@ -90,10 +90,12 @@ class Packer:
             self._first = int(events["t"][0])
             self._indexes.attrs["offset"] = str(-self._first)
             self._put(self._indexes, np.array([self._begin], INDEX))
+        if self._size is not None:
+            refuse_outside(self._size, events, self._written, TITLE)
         since = events["t"] - self._first
         expected = "t less than 2^36 µs after the first event's, and not before it"
         remedy = "sort by t, or write .aedat4"
-        refuse((since < 0) | (since >= LONGEST_US), events, self._written, "Prophesee's HDF5", expected, remedy)
+        refuse((since < 0) | (since >= LONGEST_US), events, self._written, TITLE, expected, remedy)
         self._index(since)
         cd = np.empty(len(events), EVENT_CD)
         for name in EVENT_CD.names or ():
@@ -125,8 +127,14 @@ class Packer:
         if self._disk.error is not None:
             raise self._disk.error
 
+    def grow(self, size: tuple[int, int]) -> None:
+        """Let events lie within a larger size."""
+        self._size = size
+
     def finish(self) -> None:
-        """Write what is held, and close the file."""
+        """Write what is held and the size, and close the file."""
+        if self._size is not None:
+            self._file.attrs["geometry"] = f"{self._size[0]}x{self._size[1]}"
         self._put(self._events, self._held)
         if self._written:
             self._put(self._indexes, np.array([self._begin], INDEX))

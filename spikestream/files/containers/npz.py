@@ -22,6 +22,7 @@ from spikestream.files.npy import MAGIC, Blocks, Stored, add, add_column, member
 from spikestream.files.regular import open_regular
 from spikestream.formats.base import Empty, Format, Spare
 from spikestream.formats.base.columns import OPTIONS, Columns, check_order, named, split, told_order
+from spikestream.formats.base.records import refuse_outside
 
 ROWS = 65_536
 """Events read at a time."""
@@ -228,7 +229,7 @@ def _told(array: Stored) -> str:
 
 
 class NpzPacker:
-    """Write t, x, y, p as a column each, int64 µs, uint16 and bool, and the size where it is known: any events.
+    """Write t, x, y, p as a column each, int64 µs, uint16 and bool, and the size, where it is known: events within it.
 
     They are stored as they are, as NumPy's ``savez`` does: fast to read, 13 bytes an event.
     """
@@ -243,10 +244,16 @@ class NpzPacker:
             self._closing = stack.pop_all()
 
     def feed(self, events: Array) -> None:
-        """Keep these events (n,) EVENT, each column in a file of its own."""
+        """Keep these events (n,) EVENT, each column in a file of its own; raises `RecordingError` for one outside."""
+        if self._size is not None:
+            refuse_outside(self._size, events, self._count, "the size stored with it")
         for name, dtype in OURS.items():
             self._held[name].write(events[name].astype(dtype).tobytes())
         self._count += len(events)
+
+    def grow(self, size: tuple[int, int]) -> None:
+        """Let events lie within a larger size."""
+        self._size = size
 
     def finish(self) -> None:
         """Pack the columns."""

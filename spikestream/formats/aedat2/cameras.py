@@ -8,6 +8,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError, nearest
+from spikestream.formats.base.records import SIZE
 
 
 class Camera(NamedTuple):
@@ -95,9 +96,9 @@ def smallest(size: tuple[int, int] | None) -> str:
     if size is None:
         raise RecordingError(
             "AEDAT 2.0 is written for one camera, and neither it nor the size is known",
-            remedy=f"{CHOICE}, or --size WIDTHxHEIGHT",
+            remedy=f"{CHOICE}, or {SIZE}",
         )
     for name in ("dvs128", "davis240", "davis346", "davis640"):
         if size[0] <= CAMERAS[name].size[0] and size[1] <= CAMERAS[name].size[1]:
             return name
-    raise RecordingError(f"no AEDAT 2.0 camera has {size[0]}x{size[1]} pixels", remedy="write .aedat4")
+    raise RecordingError(f"no AEDAT 2.0 camera has {size[0]}x{size[1]} pixels", remedy=f"{SIZE}, or write .aedat4")

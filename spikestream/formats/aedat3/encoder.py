@@ -8,7 +8,9 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.aedat3.decoder import EVENT_BYTES, PACKET, PIECE, POLARITY
 from spikestream.formats.aedat3.header import END, SIZES, device
+from spikestream.formats.base.records import refuse, refuse_outside
 
+TITLE = "AEDAT 3.1"
 COORDINATES = 1 << 15
 STAMPS = 1 << 62
 
@@ -16,8 +18,8 @@ STAMPS = 1 << 62
 class Encoder:
     """Encode events as AEDAT 3.1 of one source, named after the camera ``sensor``, with ``size`` where that differs.
 
-    Domain: 0 <= t < 2^62 µs, x and y < 32,768. The header's start time is 1970: a codec knows no clock, readers want
-    the line.
+    Domain: 0 <= t < 2^62 µs, x and y within the size and below 32,768. The header's start time is 1970: a codec knows
+    no clock, readers want the line.
     """
 
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
@@ -28,11 +30,16 @@ class Encoder:
             name += f" {size[0]}x{size[1]}"
         lines = ("#!AER-DAT3.1", "#Format: RAW", f"#Source 1: {name}", "#Start-Time: 1970-01-01 00:00:00 (TZ+0000)")
         self._head = "".join(line + "\r\n" for line in (*lines, END.decode())).encode()
+        width, height = device(name)[1] or (COORDINATES, COORDINATES)
+        self._size = min(width, COORDINATES), min(height, COORDINATES)
         self._written = 0
 
     def feed(self, events: Array) -> bytes:
         """Return the packets of these events (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
-        self._refuse(events)
+        refuse_outside(self._size, events, self._written, TITLE)
+        t = events["t"]
+        bad, expected = (t < 0) | (t >= STAMPS), "0 <= t < 2^62 µs"
+        refuse(bad, events, self._written, TITLE, expected, "--t0 zero, so that t starts at 0")
         overflows = events["t"] >> 31
         edges = np.flatnonzero(overflows[1:] != overflows[:-1]) + 1
         parts = [self.finish()]
@@ -45,20 +52,6 @@ class Encoder:
         """Return the header where nothing was fed, else nothing: the format has no tail."""
         head, self._head = self._head, b""
         return head
-
-    def _refuse(self, events: Array) -> None:
-        t = events["t"]
-        bad = (t < 0) | (t >= STAMPS) | (events["x"] >= COORDINATES) | (events["y"] >= COORDINATES)
-        if not bad.any():
-            return
-        i = int(bad.argmax())
-        stamp, x, y, _ = events[i].tolist()
-        raise RecordingError(
-            f"event {self._written + i:,} does not fit AEDAT 3.1",
-            expected="0 <= t < 2^62, x and y < 32,768",
-            found=f"t {stamp}, x {x}, y {y}",
-            remedy="--t0 zero, so that t starts at 0; --filter crop:width=…,height=… for fewer pixels",
-        )
 
 
 def _packet(events: Array) -> bytes:

@@ -11,8 +11,10 @@ from spikestream.errors import ConfigError, RecordingError, nearest
 from spikestream.formats.aedat4 import header, table
 from spikestream.formats.aedat4.flatbuffer import packet_head
 from spikestream.formats.aedat4.packing import NUMBERS, pack
+from spikestream.formats.base.records import check_sides, refuse, refuse_outside
 
 PACKET_EVENTS = 1 << 16
+TITLE = "AEDAT 4"
 COORDINATES = 1 << 15
 _STRUCT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("padding", "V3")])
 
@@ -20,8 +22,9 @@ _STRUCT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("pad
 class Encoder:
     """Encode events with ``compression`` lz4, zstd or none; ``size`` (width, height) is required, ``sensor`` a name.
 
-    Domain: t >= 0 µs, x and y < 32,768 (signed 16 bits). Each `feed` closes a packet. What `feed` and `finish` return
-    is a whole file; whoever can seek adds `index`, so that DV finds times without reading everything.
+    Domain: t >= 0 µs, x and y within the size, at most 32,768 (signed 16 bits). Each `feed` closes a packet. What
+    `feed` and `finish` return is a whole file; whoever can seek adds `index`, so that DV finds times without reading
+    everything, and may let the size `grow` until then.
     """
 
     def __init__(
@@ -32,15 +35,14 @@ class Encoder:
             what = f"unknown compression '{compression}'"
             raise ConfigError(what, key="compression", value=compression, allowed=allowed, nearest=close)
         if size is None:
-            what = "AEDAT 4 names the size of the sensor, and it is not known"
+            what = f"{TITLE} names the size of the sensor, and it is not known"
             raise RecordingError(what, remedy="--size WIDTHxHEIGHT")
-        if not all(0 < side <= COORDINATES for side in size):
-            found = f"{size[0]}x{size[1]}"
-            raise RecordingError("AEDAT 4 cannot hold a sensor of that size", expected="1..32,768", found=found)
+        check_sides(size, COORDINATES, TITLE)
         name = sensor or "spikestream"
         if not name.isprintable():
             raise RecordingError("the sensor's name has characters that XML cannot hold", found=repr(name))
-        self._compression = compression
+        self._compression, self._name = compression, name
+        self._first = self._size = size
         self._head = header.build(compression, size, name)
         self._offset = 0
         self._entries: list[table.Entry] = []
@@ -58,10 +60,16 @@ class Encoder:
         """Return the header where nothing was fed, else nothing: without `index` a file ends after its last packet."""
         return self._started()
 
+    def grow(self, size: tuple[int, int]) -> None:
+        """Let events lie within a larger size, which `index` writes into the header."""
+        check_sides(size, COORDINATES, TITLE)
+        self._size = size
+
     def index(self) -> tuple[bytes, int, bytes]:
         """Return what to append after `finish`, and an offset in the file with what to write over the bytes there."""
-        position = struct.pack("<q", self._offset)
-        return pack(self._compression, table.build(self._entries)), header.TABLE_POSITION_AT, position
+        head = header.build(self._compression, self._size, self._name, self._first, self._offset)
+        at = header.TABLE_POSITION_AT
+        return pack(self._compression, table.build(self._entries)), at, head[at:]
 
     def _started(self) -> bytes:
         head, self._head = self._head, b""
@@ -80,14 +88,5 @@ class Encoder:
         return struct.pack("<ii", 0, len(payload)) + payload
 
     def _refuse(self, events: Array) -> None:
-        bad = (events["t"] < 0) | (events["x"] >= COORDINATES) | (events["y"] >= COORDINATES)
-        if not bad.any():
-            return
-        i = int(bad.argmax())
-        t, x, y, _ = events[i].tolist()
-        raise RecordingError(
-            f"event {self._written + i:,} does not fit AEDAT 4",
-            expected="t >= 0, x and y < 32,768",
-            found=f"t {t}, x {x}, y {y}",
-            remedy="--t0 zero, so that t starts at 0; --filter crop:width=…,height=… for fewer pixels",
-        )
+        refuse_outside(self._size, events, self._written, TITLE)
+        refuse(events["t"] < 0, events, self._written, TITLE, "t >= 0", "--t0 zero, so that t starts at 0")

@@ -23,6 +23,9 @@ BY_EVUTILS = b'<node name="info"><node name="0">'
 TABLE_POSITION_AT = len(MAGIC) + 40
 """Where in the files written here the i64 position of the data table stands."""
 
+BLANKS = 12
+"""Before a line of the XML: at most 8 digits more, for sides of 1 that become 32,768, find room there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -94,13 +97,20 @@ def choose(streams: dict[int, Stream], wanted: int | str | None) -> tuple[Stream
     return events[0], f"{len(events)} event streams: read {events[0]}, left out {others}; choose with stream="
 
 
-def build(compression: str, size: tuple[int, int], source: str) -> bytes:
-    """Return a file's header for one event stream with number 0, the position of the data table being -1."""
-    xml = _XML.format(escape(source), *size, compression=compression.upper()).encode()
+def build(
+    compression: str, size: tuple[int, int], source: str, first: tuple[int, int] | None = None, position: int = -1
+) -> bytes:
+    """Return a file's header for one event stream with number 0, and the position of the data table.
+
+    It is as long as with the size it had at ``first``, which may have fewer digits: they take the place of blanks.
+    """
+    more = len("{}{}".format(*size)) - len("{}{}".format(*(first or size)))
+    blanks = " " * (BLANKS - more)
+    xml = _XML.format(escape(source), *size, compression=compression.upper(), blanks=blanks).encode()
     xml += bytes(4 - len(xml) % 4)  # FlatBuffers' strings end in a zero byte
     length = len(xml.rstrip(b"\0"))
     vtable = (10, 20, 4, 12, 8)
-    fields = struct.pack("<ii I q I", 10, NUMBERS[compression], 12, -1, length)
+    fields = struct.pack("<ii I q I", 10, NUMBERS[compression], 12, position, length)
     body = struct.pack("<I4s6x5H", 24, b"IOHE", *vtable) + fields + xml
     return MAGIC + struct.pack("<I", len(body)) + body
 
@@ -169,7 +179,7 @@ _XML = """<dv version="2.0">
                 <attr key="sizeX" type="int">{1}</attr>
                 <attr key="sizeY" type="int">{2}</attr>
                 <attr key="source" type="string">{0}</attr>
-            </node>
+{blanks}</node>
         </node>
     </node>
 </dv>

@@ -104,7 +104,12 @@ class Container(Protocol):
 
 
 class Encoder(Protocol):
-    """Events in, bytes out; each writer declares its domain and refuses what lies outside of it."""
+    """Events in, bytes out; each writer declares its domain and refuses what lies outside of it.
+
+    One that stores a size refuses events outside of it. Two more methods are for those whose file is gone back into:
+    ``index()`` returns what to append after `finish`, an offset, and what to write over the bytes there; ``grow(size)``
+    takes a larger size, which `index` puts into the header.
+    """
 
     def feed(self, events: Array) -> bytes:
         """Return the bytes of these events (n,) EVENT, the header before the first of them."""
@@ -116,7 +121,11 @@ class Encoder(Protocol):
 
 
 class Packer(Protocol):
-    """Events into a file whose parts are not written one after the other; built with the path of a new file."""
+    """Events into a file whose parts are not written one after the other; built with the path of a new file.
+
+    What stores a size refuses events outside of it, and has ``grow(size)`` where the size may be a larger one until
+    `finish`.
+    """
 
     def feed(self, events: Array) -> None:
         """Take these events (n,) EVENT; raises `RecordingError` for one the format cannot hold."""

@@ -24,7 +24,10 @@ NAMES = {
 """What the columns are called in files of the field."""
 UNITS = {"ns": (1, 1_000), "us": (1, 1), "ms": (1_000, 1), "s": (1_000_000, 1)}
 """Microseconds of one, as a fraction."""
-SIZES = ((34, 34), (128, 128), (240, 180), (304, 240), (320, 240), (346, 260), (640, 480), (1280, 720), (65536, 65536))
+SIZES = (
+    *((34, 34), (128, 128), (240, 180), (304, 240), (320, 240), (346, 260), (640, 480)),
+    *((1280, 720), (1280, 800), (1920, 1080), (2048, 2048), (65536, 65536)),
+)
 """Usual sizes, and all that an event can hold."""
 LIMIT_US = 2**62
 ORDER = "--option order=xytp, as the columns of the array stand; what has names needs such a p before it is read"

@@ -10,6 +10,9 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 
 WRAP = 1 << 32
+SIZE = "--size WIDTHxHEIGHT (?size=WIDTHxHEIGHT in a sensor's URI)"
+OUTSIDE = f"{SIZE}, or --filter crop:width=…,height=…"
+"""What helps where events lie outside of the size that is stored with them."""
 CHUNK = 32_768
 """Records handed on at a time, which bounds what is decoded at once: two arrays of these fit a core's cache."""
 
@@ -96,6 +99,24 @@ class Stamps:
     def refuse(self, bad: Array, events: Array, expected: str, remedy: str) -> None:
         """Raise `RecordingError` for the first event that is bad."""
         refuse(bad, events, self.written, self.format, expected, remedy)
+
+
+def refuse_outside(size: tuple[int, int], events: Array, written: int, format: str, remedy: str = OUTSIDE) -> None:
+    """Raise `RecordingError` for the first event (n,) EVENT outside of a size: none is stored that is too small."""
+    width, height = size
+    outside = (events["x"] >= width) | (events["y"] >= height)
+    refuse(outside, events, written, format, f"x < {width:,}, y < {height:,}", remedy)
+
+
+def check_sides(size: tuple[int, int] | None, most: int, format: str, others: str = "") -> None:
+    """Raise `RecordingError` for a known size that the format cannot say, sides being 1 to ``most``."""
+    if size is not None and not all(0 < side <= most for side in size):
+        raise RecordingError(
+            f"{format} cannot hold a sensor of that size",
+            expected=f"1..{most:,}",
+            found=f"{size[0]}x{size[1]}",
+            remedy=f"{SIZE}{others}",
+        )
 
 
 def refuse(bad: Array, events: Array, written: int, format: str, expected: str, remedy: str) -> None:

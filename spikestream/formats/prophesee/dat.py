@@ -10,7 +10,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.extent import Extent
-from spikestream.formats.base.records import Records, Stamps, wrapped
+from spikestream.formats.base.records import OUTSIDE, Records, Stamps, check_sides, refuse_outside, wrapped
 from spikestream.formats.prophesee.header import Header
 
 RECORD = np.dtype([("stamp", "<u4"), ("word", "<u4")])
@@ -127,18 +127,17 @@ class Encoder:
     """Encode events with x and y below 16,384, and within the size, as EventCD, version 2; for t see `Stamps`."""
 
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
+        check_sides(size, SIDE, "DAT", ", or write .aedat4")
         lines = ["Data file containing CD events", "Version 2"]
         lines += [f"Height {size[1]}", f"Width {size[0]}"] if size else []
         self._head = "".join(f"% {line}\n" for line in lines).encode() + bytes((0x0C, BYTES))
-        self._size = (SIDE, SIDE) if size is None else (min(size[0], SIDE), min(size[1], SIDE))
+        self._size = size or (SIDE, SIDE)
         self._stamps = Stamps("DAT")
 
     def feed(self, events: Array) -> bytes:
         """Return 8 bytes for each event (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
         x, y = events["x"].astype(np.uint32), events["y"].astype(np.uint32)
-        width, height = self._size
-        outside = (x >= width) | (y >= height)
-        self._stamps.refuse(outside, events, f"x < {width:,}, y < {height:,}", "--size WIDTHxHEIGHT, or write .aedat4")
+        refuse_outside(self._size, events, self._stamps.written, "DAT", f"{OUTSIDE}, or write .aedat4")
         records = np.empty(len(events), RECORD)
         records["stamp"] = self._stamps.of(events)
         records["word"] = x | y << np.uint32(14) | events["p"].astype(np.uint32) << np.uint32(28)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from spikestream.batch import Array
-from spikestream.formats.base.records import refuse
+from spikestream.formats.base.records import OUTSIDE, check_sides, refuse, refuse_outside
 
 SIDE = 2048
-OUTSIDE = "--size WIDTHxHEIGHT, write .aedat4, or --filter crop:width=…,height=…"
 """11 bits of x and of y."""
 
 
@@ -20,18 +19,17 @@ class _Encoder:
     name, version = "", ""
 
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
+        check_sides(size, SIDE, self.name, ", or write .aedat4")
         options = f";height={size[1]};width={size[0]}" if size else ""
         lines = [f"evt {self.version}", f"format {self.name}{options}"]
         lines += [f"geometry {size[0]}x{size[1]}"] if size else []
         self._head = "".join(f"% {line}\n" for line in [*lines, "end"]).encode()
-        self._size = (SIDE, SIDE) if size is None else (min(size[0], SIDE), min(size[1], SIDE))
+        self._size = size or (SIDE, SIDE)
         self._written = 0
 
     def feed(self, events: Array) -> bytes:
         """Return the words of these events (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
-        width, height = self._size
-        outside = (events["x"] >= width) | (events["y"] >= height)
-        self._refuse(outside, events, f"x < {width:,}, y < {height:,}", OUTSIDE)
+        refuse_outside(self._size, events, self._written, self.name, f"{OUTSIDE}, or write .aedat4")
         words = self._words(events) if len(events) else b""
         self._written += len(events)
         return self.finish() + words

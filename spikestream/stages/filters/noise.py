@@ -13,7 +13,7 @@ from spikestream.batch import Array
 from spikestream.errors import ConfigError
 from spikestream.kernels import hotpixel
 from spikestream.stages.filters.base import Size
-from spikestream.stages.filters.options import refused
+from spikestream.stages.filters.options import LARGER, refused
 
 MOST_PIXELS = 1 << 24
 """Largest size a filter keeps a map of; the largest event sensors have about a million pixels."""
@@ -71,7 +71,7 @@ class HotPixel:
         self._listed = np.zeros(size, np.bool_)
         for x, y in options.pixels:
             if x >= size[0] or y >= size[1]:
-                raise refused("hot_pixel", "pixels", [x, y], f"pixels inside {size[0]}x{size[1]}")
+                raise refused("hot_pixel", "pixels", [x, y], f"pixels inside {size[0]}x{size[1]}", LARGER)
             self._listed[x, y] = True
 
     def __call__(self, data: Array) -> Array:

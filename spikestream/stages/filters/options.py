@@ -95,10 +95,13 @@ def read_options(kind: str, options: type[Any], checks: Mapping[str, Check], row
     return options(**values)
 
 
-def refused(kind: str, name: str, value: object, allowed: str) -> ConfigError:
+LARGER = "--size WIDTHxHEIGHT, or sensor.size, where the sensor is larger"
+
+
+def refused(kind: str, name: str, value: object, allowed: str, remedy: str = "") -> ConfigError:
     """Return the error for a value that an option cannot have."""
     text = f"filter '{kind}': {name} cannot be {value!r}"
-    return ConfigError(text, key=f"filter.{kind}.{name}", value=value, allowed=allowed)
+    return ConfigError(text, key=f"filter.{kind}.{name}", value=value, allowed=allowed, remedy=remedy)
 
 
 def _value(text: str) -> object:

@@ -9,7 +9,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.stages.filters.base import Size
-from spikestream.stages.filters.options import refused
+from spikestream.stages.filters.options import LARGER, refused
 
 AUTO_PIXELS = 32
 """``downsample`` with ``factor = "auto"`` brings the larger side down to this or less."""
@@ -62,7 +62,7 @@ class Crop:
         for start, extent, most in (("x", "width", size[0]), ("y", "height", size[1])):
             first, length = getattr(options, start), getattr(options, extent)
             if first + length > most:
-                raise refused("crop", f"{start} + {extent}", first + length, f"up to {most:,}")
+                raise refused("crop", f"{start} + {extent}", first + length, f"up to {most:,}", LARGER)
         self.size = options.width, options.height
         self._corner = options.x, options.y
 
