@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from spikestream.cli.base import INTERRUPTED, Console, add_quiet, check_new
+from spikestream.cli.base import INTERRUPTED, TERMINATED, Console, add_quiet, check_new
 from spikestream.errors import ConfigError
 from spikestream.units import duration_us
+
+if TYPE_CHECKING:
+    from spikestream.batch import Batch
 
 WHAT = {
     "bars": "a bar that crosses the field, every 300 ms, in one of four directions",
@@ -55,28 +59,55 @@ def run(options: argparse.Namespace) -> int:
     labels, sidecar = _beside(options)
     for path in (labels, sidecar):
         check_new(str(path), options.force)
+        _check_folder(path)
     settings = {"seconds": duration_us(options.for_) / 1e6, "size": options.size}
     settings |= {"seed": options.seed, "noise_hz": options.noise}
     sensor = Synthetic(options.kind, **settings)
     filing = Filing(sensor, options.kind)
-    written, signalled = file(console, filing, keeper(sensor, options.target, options.as_, zero=False))
+    keep, stop = keeper(sensor, options.target, options.as_, zero=False), 0
+
+    def keep_and_note(batches: Iterator[Batch]) -> int:
+        def noted() -> Iterator[Batch]:
+            nonlocal stop
+            for batch in batches:
+                stop = batch.stop
+                yield batch
+
+        return keep(noted())
+
+    written, signalled = file(console, filing, keep_and_note)
     if filing.error is not None:
         raise filing.error
-    rows = [row for row in sensor.rows if row.stop <= filing.stop]
+    if signalled is not None and stop:
+        settings["seconds"] = stop / 1e6  # whole samples: what a sensor of so many seconds gives
+        sensor = Synthetic(options.kind, **settings)
+    rows = [row for row in sensor.rows if row.stop <= stop]
     write_labels(labels, rows)
     _tell(sidecar, options, settings, labels, written or 0, rows)
     console.out(f"{options.target}: {written or 0:,} events, {len(rows):,} labels in {labels}")
-    return 0 if signalled is None else INTERRUPTED
+    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
 
 
 def _beside(options: argparse.Namespace) -> tuple[Path, Path]:
     """Return where the labels and the sidecar go."""
     target = Path(options.target)
     labels = Path(options.labels) if options.labels else target.with_suffix(".csv")
-    if labels == target:
-        text = "recording and labels cannot be one file"
-        raise ConfigError(text, key="--labels", value=str(labels), remedy="--labels FILE")
-    return labels, target.with_name(f"{target.name}.json")
+    sidecar = target.with_name(f"{target.name}.json")
+    for other, what in ((target, "recording"), (sidecar, f"sidecar {sidecar}")):
+        if labels.resolve() == other.resolve():
+            text = f"{what} and labels cannot be one file"
+            raise ConfigError(text, key="--labels", value=str(labels), remedy="--labels FILE")
+    return labels, sidecar
+
+
+def _check_folder(path: Path) -> None:
+    """Raise `RecordingError` where there is no folder to write a file into, before the recording takes its place."""
+    from spikestream.files.regular import unwritable
+
+    try:
+        os.scandir(path.parent).close()
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def _tell(

@@ -13,6 +13,9 @@ from spikestream.files.regular import check_place, unwritable
 
 log = logging.getLogger(__name__)
 
+SHOWN = 40
+"""Characters of a file's name that the one beside it shows: names end at 255 bytes."""
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], keep: bool = False) -> Iterator[Path]:
@@ -22,7 +25,7 @@ def replacing(path: str | os.PathLike[str], keep: bool = False) -> Iterator[Path
     `RecordingError` where it cannot be written.
     """
     target = Path(os.path.realpath(path))  # what a link leads to: the link stays
-    temporary = target.parent / f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = beside(target)
     try:
         check_place(path)
         check_place(target)
@@ -39,6 +42,11 @@ def replacing(path: str | os.PathLike[str], keep: bool = False) -> Iterator[Path
     finally:
         with suppress(OSError):  # there only if it has not become the file
             temporary.unlink()
+
+
+def beside(target: Path) -> Path:
+    """Return the name of a hidden file in the same folder, to become ``target``, which may have the longest name."""
+    return target.parent / f".{target.name[:SHOWN]}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def keep_part(temporary: Path, target: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from spikestream.batch import Events, no_events
 from spikestream.errors import ConfigError, PluginError, RecordingError
+from spikestream.files.atomic import beside
 from spikestream.files.options import check_options
 from spikestream.files.regular import check_place, unwritable
 from spikestream.formats.base import Encoder, Format
@@ -81,7 +82,7 @@ def write_as(
     check_place(path)
     path = Path(os.path.realpath(path))  # what a link leads to: the link stays
     check_place(path)
-    temporary = path.parent / f".{path.name}.tmp-{os.getpid()}"
+    temporary = beside(path)
     try:
         if encoder is not None:
             written = _encode(temporary, encoder, _sized(batches, encoder, size, grows))

@@ -9,7 +9,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -124,8 +126,9 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
     # argparse would keep silent where its help cannot be written.
     parser.print_help = lambda file=None: print(parser.format_help(), end="")  # type: ignore[method-assign]
     try:
-        return int(verb.run(parser.parse_args(args)))
-    except SystemExit as stop:  # of the parser
+        with _ending_when_told():
+            return int(verb.run(parser.parse_args(args)))
+    except SystemExit as stop:  # of the parser, or of SIGTERM
         return int(stop.code or 0)
     except SpikestreamError as error:
         tell(f"error: {error}\n")
@@ -138,6 +141,23 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
     except (OSError, MemoryError) as error:  # too many open files, a full disk, not enough memory
         tell(f"error: {error or 'not enough memory'}\n")
         return SpikestreamError.exit_code
+
+
+@contextmanager
+def _ending_when_told() -> Iterator[None]:
+    """Let SIGTERM unwind what is being done, as Ctrl-C does: half a file beside OUT would stay for ever.
+
+    A verb that runs until it is signalled has handlers of its own.
+    """
+    default = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if not default or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def unknown_verb(verb: str, known: Iterable[str]) -> int:
