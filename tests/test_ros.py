@@ -157,6 +157,18 @@ def test_libcaers_time_wraps_within_a_packet(tmp_path):
     assert np.array_equal(ss.read(path).data, events)
 
 
+def test_libcaers_steps_back_are_disorder_and_its_invalid_events_no_events(tmp_path):
+    events = scene(8)
+    events["t"] = EPOCH_US + np.array([100, 99, 101, 2**30 + 101, 101, 2**31 - 1, 2**31 + 5, 2**31 + 4])
+    words = np.frombuffer(libcaer(events, EPOCH_US), "<u4").copy()
+    words[4::8] &= 0xFFFFFFFE  # every fourth event, the third one first
+    first, last = words[:8].tobytes(), words[8:].tobytes()
+    path = rosfiles.write(tmp_path / "a.bag", packets([first, last], "libcaer", [1000 * EPOCH_US] * 2))
+    with Reader(path, time="keep") as reader:
+        assert np.array_equal(whole(reader), np.delete(events, [2, 6]))
+    assert reader.skipped == {"invalid": 2}
+
+
 def test_words_in_big_endian(tmp_path):
     events = scene(start=9)
     swapped = np.frombuffer(evt3(events), "<u2").astype(">u2").tobytes()

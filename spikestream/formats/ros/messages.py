@@ -81,7 +81,7 @@ class Messages:
         return decode(data, ">" if big else "<", base_ns, empty)
 
     def _decoder(self, encoding: str) -> Callable[[memoryview, str, int, Empty], Iterator[Array]]:
-        known = {"evt3": self._of_evt3, "libcaer_cmp": self._of_caer_cmp, "libcaer": _of_caer, "mono": _of_mono}
+        known = {"evt3": self._of_evt3, "libcaer_cmp": self._of_caer_cmp, "libcaer": self._of_caer, "mono": _of_mono}
         if encoding not in known:
             raise RecordingError(
                 f"packets in '{encoding[:32]}' are not known", expected=", ".join(known), found=encoding[:32]
@@ -117,6 +117,19 @@ class Messages:
             self.counts = _counted(("other", "outside"), self._caer)
             yield out[:n]
 
+    def _of_caer(self, data: memoryview, order: str, base_ns: int, empty: Empty) -> Iterator[Array]:
+        """Yield the valid events of libcaer's own words: data, then µs of 31 bits that may wrap within a packet."""
+        words = np.frombuffer(data, [("data", f"{order}u4"), ("t", f"{order}i4")])
+        t = words["t"].astype(np.int64)
+        wraps = np.cumsum(np.diff(t, prepend=t[:1]) < -WRAP_US // 2)  # a smaller step back is disorder
+        valid = words["data"] & 1 == 1
+        word, out = words["data"][valid], empty(int(np.count_nonzero(valid)))
+        out["t"] = (t + wraps * WRAP_US)[valid] + base_ns // 1000
+        out["x"], out["y"], out["p"] = word >> 17, word >> 2 & 0x7FFF, word >> 1 & 1
+        if len(out) < len(words):
+            self.counts = self.counts | {"invalid": self.counts.get("invalid", 0) + len(words) - len(out)}
+        yield out
+
 
 def _words(data: memoryview, order: str) -> Array:
     words: Array = np.frombuffer(data, f"{order}u2").astype("<u2", copy=False)
@@ -126,17 +139,6 @@ def _words(data: memoryview, order: str) -> Array:
 
 def _counted(names: tuple[str, ...], state: Array) -> dict[str, int]:
     return {name: count for name, count in zip(names, state[-len(names) :].tolist(), strict=True) if count}
-
-
-def _of_caer(data: memoryview, order: str, base_ns: int, empty: Empty) -> Iterator[Array]:
-    """Yield events of libcaer's own words: data, then µs of 31 bits that may wrap within a packet."""
-    words = np.frombuffer(data, [("data", f"{order}u4"), ("t", f"{order}i4")])
-    t = words["t"].astype(np.int64)
-    wraps = np.cumsum(np.diff(t, prepend=t[:1]) < 0)
-    out = empty(len(words))
-    out["t"] = t + wraps * WRAP_US + base_ns // 1000
-    out["x"], out["y"], out["p"] = words["data"] >> 17, words["data"] >> 2 & 0x7FFF, words["data"] >> 1 & 1
-    yield out
 
 
 def _of_mono(data: memoryview, order: str, base_ns: int, empty: Empty) -> Iterator[Array]:
