@@ -10,6 +10,7 @@ import pytest
 from fuzz import drain, mutations, peak
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inprocess import called
 from test_nmnist import events, read
 from test_prophesee import scene
 
@@ -129,6 +130,25 @@ def test_what_was_written_is_read(rows, cut):
     decoder = Decoder()
     assert np.array_equal(read(decoder, written), wanted)
     assert decoder.size == (320, 240)
+
+
+def test_a_remedy_that_is_followed_works(tmp_path):
+    """A silence that no .es holds is not helped by --t0 zero: what is said to help does."""
+    data = np.zeros(3, EVENT)
+    for stamps, said, more in (
+        ([2**30, 2**30 + 1, 2**30 + 5], "--t0 zero, so that t starts at 0", ["--t0", "zero"]),
+        ([0, 2**30, 2**30 + 5], "write .aedat4: no silence of an .es is so long", None),
+        ([2**30, 2**31, 2**31 + 5], "write .aedat4: no silence of an .es is so long", None),
+        ([9, 8, 7], "--time sort, and --t0 zero, so that t starts at 0", ["--time", "sort"]),
+    ):
+        data["t"] = stamps
+        ss.write(tmp_path / "a.npz", ss.Events(0, 2**32, data, (9, 9)))
+        keep = [] if stamps[0] < stamps[1] else ["--time", "keep"]
+        done = called("convert", tmp_path / "a.npz", tmp_path / "a.es", "-f", *keep, code=3)
+        assert f"try: {said}\n" in done.stderr
+        called(
+            "convert", tmp_path / "a.npz", tmp_path / ("a.es" if more else "a.aedat4"), "-f", "--verify", *more or ()
+        )
 
 
 @pytest.mark.parametrize("t", [0, 126, 127, 128, 253, 254, 255, 2**30 - 1])

@@ -147,9 +147,10 @@ class Encoder:
         refuse_outside(self._size, events, self._written, "an Event Stream")
         steps = np.diff(events["t"], prepend=self._last)
         expected = f"steps from 0 on of 0 to {LONGEST_US:,} µs"
-        self._refuse(
-            (steps < 0) | (steps >= LONGEST_US), events, expected, "--time sort, and --t0 zero, so that t starts at 0"
-        )
+        self._refuse(steps < 0, events, expected, "--time sort, and --t0 zero, so that t starts at 0")
+        late = self._written == 0 and steps[0] >= LONGEST_US and not (steps[1:] >= LONGEST_US).any()
+        remedy = "--t0 zero, so that t starts at 0" if late else "write .aedat4: no silence of an .es is so long"
+        self._refuse(steps >= LONGEST_US, events, expected, remedy)
         out = np.empty(BYTES * len(events) + int(steps.sum()) // 127 + 1, np.uint8)
         n = encode(events, self._last, self._size[1], out)
         self._last = int(events["t"][-1])
