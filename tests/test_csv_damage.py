@@ -68,6 +68,17 @@ def test_a_bad_row_is_told_by_its_number_after_the_good_ones(bad, expected, foun
         assert error.value.found.startswith(found)
 
 
+@pytest.mark.parametrize("step", [0, 1000])
+def test_comments_that_fill_the_head_are_told_of(step):
+    lines = "# c\n" * 20_000
+    with pytest.raises(RecordingError, match="the first 65,536 bytes are comments") as error:
+        read(Decoder(), lines + HEADER + rows("5,6,7,1"), step, [])
+    assert "grep -v" in error.value.remedy
+    good: list[np.ndarray] = []
+    read(Decoder(), lines[:60_000] + HEADER + rows("5,6,7,1"), step, good)
+    assert len(good) == 1
+
+
 QUOTES, COMMAS, PIPES = r"tr -d \"\'", "tr , .", "tr '|' ,"
 
 

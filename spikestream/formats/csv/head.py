@@ -46,6 +46,12 @@ class Head:
         self.done = self._lines >= ROWS or len(self.held) >= MOST
         if self.done and not self._at:
             raise RecordingError(f"line 1 is longer than {MOST:,} bytes", expected="rows of t, x, y and p")
+        if self.done and not self._lines:
+            raise RecordingError(
+                f"the first {MOST:,} bytes are comments",
+                expected="a header or rows of t, x, y and p among them",
+                remedy="take comments out: grep -v '^[#%]' FILE > ROWS.csv",
+            )
         return data[len(taken) :]
 
     @property
