@@ -137,6 +137,17 @@ def test_the_first_event_comes_at_zero_where_asked(tmp_path):
     assert "µs were taken off every stamp" in done.stderr
 
 
+def test_stamps_that_would_be_too_late_from_zero_are_refused(tmp_path):
+    data = np.zeros(2, EVENT)
+    for first, code in ((-(2**61), 3), (1 - 2**61, 0)):
+        data["t"] = first, 2**61
+        ss.write(tmp_path / "a.npz", Events(first, 2**61 + 1, data, (9, 9)))
+        done = called("convert", tmp_path / "a.npz", tmp_path / "a.csv", "--t0", "zero", code=code)
+        assert ("too long for --t0 zero" in done.stderr) == (code == 3)
+        assert (tmp_path / "a.csv").exists() == (code == 0)
+    assert ss.read(tmp_path / "a.csv").data["t"].tolist() == [0, 2**62 - 1]
+
+
 LATE = 1 << 41
 
 

@@ -118,7 +118,7 @@ ROW = st.tuples(
 )
 
 
-@given(rows=st.lists(ROW, max_size=40), cut=st.integers(0, 40))
+@given(rows=st.lists(ROW, min_size=1, max_size=40), cut=st.integers(0, 40))
 def test_what_was_written_is_read(rows, cut):
     wanted = np.array(rows, EVENT)
     encoder = Encoder(size=(256, 256))
@@ -126,6 +126,12 @@ def test_what_was_written_is_read(rows, cut):
     assert len(written) == 5 * len(rows)
     found = [np.empty(0, EVENT), *Decoder().feed(memoryview(written))]
     assert np.array_equal(np.concatenate(found), wanted)
+
+
+def test_a_file_of_no_bytes_is_not_written():
+    with pytest.raises(RecordingError, match="without events would be a") as caught:
+        Encoder(size=(34, 34)).finish()
+    assert caught.value.remedy == "write .aedat4"
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class Decoder:
 
 
 class Encoder:
-    """Encode events with x and y up to 255, y other than 240, and 0 <= t < 2^23 µs; the size is not stored."""
+    """Encode events, at least one, with x and y up to 255, y other than 240, and 0 <= t < 2^23 µs, without the size."""
 
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
         self._written = 0
@@ -96,7 +96,10 @@ class Encoder:
         refuse(bad, events, self._written, "an N-MNIST .bin", expected, remedy)
 
     def finish(self) -> bytes:
-        """Return nothing: the format has no tail."""
+        """Return nothing: the format has no tail. Raises `RecordingError` where there is nothing else either."""
+        if not self._written:
+            what = "a recording without events would be a .bin of no bytes, which nobody reads"
+            raise RecordingError(what, remedy="write .aedat4")
         return b""
 
 

@@ -16,6 +16,7 @@ from spikestream.cli.base.reading import named
 from spikestream.errors import ConfigError, RecordingError, SpikestreamError
 from spikestream.files.atomic import replacing
 from spikestream.files.compare import difference
+from spikestream.files.order import LIMIT_US
 from spikestream.files.reader import Reader
 from spikestream.files.write import format_to, write
 from spikestream.registry import load
@@ -168,6 +169,9 @@ def from_zero(batches: Iterable[Events]) -> Generator[Events, None, int]:
         if not first:
             yield batch
             continue
+        if int(batch.data["t"].max(initial=first)) - first >= LIMIT_US:
+            what = f"the recording is too long for --t0 zero: it begins at {first} µs"
+            raise RecordingError(what, expected="less than 2^62 µs from there on", remedy="--t0 keep")
         data = batch.data.copy()
         data["t"] -= first
         yield Events(batch.start - first, batch.stop - first, data, batch.size)
