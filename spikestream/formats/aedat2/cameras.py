@@ -101,4 +101,6 @@ def smallest(size: tuple[int, int] | None) -> str:
     for name in ("dvs128", "davis240", "davis346", "davis640"):
         if size[0] <= CAMERAS[name].size[0] and size[1] <= CAMERAS[name].size[1]:
             return name
-    raise RecordingError(f"no AEDAT 2.0 camera has {size[0]}x{size[1]} pixels", remedy=f"{SIZE}, or write .aedat4")
+    raise RecordingError(
+        f"no AEDAT 2.0 camera has {size[0]}x{size[1]} pixels", remedy=f"write .aedat4, or {SIZE} where it is smaller"
+    )

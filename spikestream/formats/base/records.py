@@ -108,14 +108,14 @@ def refuse_outside(size: tuple[int, int], events: Array, written: int, format: s
     refuse(outside, events, written, format, f"x < {width:,}, y < {height:,}", remedy)
 
 
-def check_sides(size: tuple[int, int] | None, most: int, format: str, others: str = "") -> None:
+def check_sides(size: tuple[int, int] | None, most: int, format: str, remedy: str = SIZE) -> None:
     """Raise `RecordingError` for a known size that the format cannot say, sides being 1 to ``most``."""
     if size is not None and not all(0 < side <= most for side in size):
         raise RecordingError(
             f"{format} cannot hold a sensor of that size",
             expected=f"1..{most:,}",
             found=f"{size[0]}x{size[1]}",
-            remedy=f"{SIZE}{others}",
+            remedy=remedy,
         )
 
 

@@ -10,7 +10,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.extent import Extent
-from spikestream.formats.base.records import OUTSIDE, Records, Stamps, check_sides, refuse_outside, wrapped
+from spikestream.formats.base.records import OUTSIDE, SIZE, Records, Stamps, check_sides, refuse_outside, wrapped
 from spikestream.formats.prophesee.header import Header
 
 RECORD = np.dtype([("stamp", "<u4"), ("word", "<u4")])
@@ -127,7 +127,7 @@ class Encoder:
     """Encode events with x and y below 16,384, and within the size, as EventCD, version 2; for t see `Stamps`."""
 
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
-        check_sides(size, SIDE, "DAT", ", or write .aedat4")
+        check_sides(size, SIDE, "DAT", f"{SIZE}, or write .aedat4")
         lines = ["Data file containing CD events", "Version 2"]
         lines += [f"Height {size[1]}", f"Width {size[0]}"] if size else []
         self._head = "".join(f"% {line}\n" for line in lines).encode() + bytes((0x0C, BYTES))

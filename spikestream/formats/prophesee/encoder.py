@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikestream.batch import Array
-from spikestream.formats.base.records import OUTSIDE, check_sides, refuse, refuse_outside
+from spikestream.formats.base.records import OUTSIDE, SIZE, check_sides, refuse, refuse_outside
 
 SIDE = 2048
 """11 bits of x and of y."""
@@ -19,7 +19,7 @@ class _Encoder:
     name, version = "", ""
 
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
-        check_sides(size, SIDE, self.name, ", or write .aedat4")
+        check_sides(size, SIDE, self.name, f"write .aedat4, or {SIZE} where it is smaller")
         options = f";height={size[1]};width={size[0]}" if size else ""
         lines = [f"evt {self.version}", f"format {self.name}{options}"]
         lines += [f"geometry {size[0]}x{size[1]}"] if size else []
