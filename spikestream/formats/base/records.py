@@ -104,6 +104,8 @@ class Stamps:
 def refuse_outside(size: tuple[int, int], events: Array, written: int, format: str, remedy: str = OUTSIDE) -> None:
     """Raise `RecordingError` for the first event (n,) EVENT outside of a size: none is stored that is too small."""
     width, height = size
+    if events["x"].max(initial=0) < width and events["y"].max(initial=0) < height:
+        return
     outside = (events["x"] >= width) | (events["y"] >= height)
     refuse(outside, events, written, format, f"x < {width:,}, y < {height:,}", remedy)
 
