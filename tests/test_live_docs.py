@@ -50,7 +50,7 @@ def test_every_layout_is_documented():
 def test_the_bounds_that_are_stated_are_those_that_hold():
     from spikestream.formats.aedat4.decoder import PACKET_LIMIT
     from spikestream.formats.aedat4.packing import UNPACKED_LIMIT
-    from spikestream.sensors.base.timeline import BACK_US, FAR_US, MOST
+    from spikestream.sensors.base.timeline import BACK_US, FAR_US, LEAPS, MOST
     from spikestream.sensors.udp import DOUBTS, REMEMBERED_US
 
     text = section("Who gets in")
@@ -59,5 +59,7 @@ def test_the_bounds_that_are_stated_are_those_that_hold():
     assert f"{MOST:,}" in text
     text = section("Time")
     assert f"back by more than {BACK_US // 1_000_000} s, or ahead by more than {FAR_US // 1_000_000} s" in text
+    assert f"by more than {FAR_US // 1_000_000} s from one event to the next" in text
+    assert f"more than {LEAPS:,} of them" in text
     assert f"twice within {REMEMBERED_US // 1_000} ms" in text
     assert (DOUBTS, "three in a row" in text) == (2, True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from live_cases import SIZE, gaps, lawful, rows, stream_of
 
 from spikestream.batch import EVENT
-from spikestream.sensors.base.timeline import BACK_US, FAR_US, MOST, Timeline
+from spikestream.sensors.base.timeline import BACK_US, FAR_US, LEAPS, MOST, Timeline
 
 LENGTH, HOLD, SLACK = 10_000, 2_000, 50_000
 AHEAD = 7_000_000_000
@@ -229,3 +229,110 @@ def test_events_of_one_stamp_stay_in_the_order_they_came_in():
     early["x"], late["x"] = np.arange(60), np.arange(60, 180)
     batches = [*timeline.take(early, 0), *timeline.take(late, 1), *timeline.silent(1_000_000)]
     assert rows(batches)["x"].tolist() == [*range(60, 120), *range(60), *range(120, 180)]
+
+
+# Whatever the stamps are.
+
+EVERYWHERE = st.integers(-(1 << 63), (1 << 63) - 1) | st.sampled_from([0, 1 << 58, 1 << 60, 1 << 61, -(1 << 61)])
+STEPS = st.integers(-2_000, 5_000) | st.sampled_from([FAR_US, FAR_US + 1, -FAR_US, -BACK_US - 1, 59_000_000])
+
+
+@st.composite
+def stamps(draw) -> list[int]:
+    """Draw stamps of one array: anywhere, or in steps, and single ones turned over into something else."""
+    if draw(st.booleans()):
+        return draw(st.lists(EVERYWHERE, min_size=1, max_size=40))
+    first = draw(st.integers(0, 1 << 60))
+    times = (first + np.cumsum(draw(st.lists(STEPS, min_size=1, max_size=200)))).tolist()
+    if draw(st.booleans()):
+        times[draw(st.integers(0, len(times) - 1))] ^= 1 << draw(st.integers(0, 62))
+    return times
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    arrays=st.lists(st.tuples(stamps(), st.integers(0, 5_000_000), st.booleans()), min_size=1, max_size=12),
+    options=st.sampled_from([{}, {"doubts": 2}, {"hold_us": 0, "slack_us": 0}, {"length_us": 1_000_000}]),
+    start=st.sampled_from([0, 1 << 55]),
+)
+def test_whatever_the_stamps_are_an_array_costs_what_its_events_cost(arrays, options, start):
+    """Batches, which are the work, are bounded by the events, and what is not left out is there, in order."""
+    timeline, batches, clock = line(**options), [], 0
+    timeline.begin(start)
+    for times, pause, lost in arrays:
+        clock += pause
+        most = 3 * len(times) + 2
+        for number, batch in enumerate(timeline.take(at(*times), clock, lost=lost)):
+            assert number < most, f"{number} batches of {len(times)} events"
+            batches.append(batch)
+        closes(timeline)
+    batches += timeline.finish()
+    lawful(batches)
+    assert timeline.came == sum(len(times) for times, *_ in arrays)
+    assert len(rows(batches)) == timeline.came - timeline.strange
+    assert timeline.waiting == 0
+
+
+@pytest.mark.parametrize("first", [[], [1_000_000]])
+def test_a_leap_inside_of_an_array_is_a_gap_and_nothing_is_lost(first):
+    timeline, batches = line(), []
+    for times in ([first] if first else []) + [[1_010_000, 1_700_000_000_000_000, 1_700_000_000_000_500]]:
+        batches += timeline.take(at(*times), 0)
+    batches += timeline.finish()
+    ((begin, end),) = gaps(batches)
+    assert (begin, end - end % 10_000) == (1_010_001, 1_699_999_999_990_000)
+    assert len(rows(batches)) == len(first) + 3
+    assert timeline.strange == 0
+    closes(timeline)
+
+
+@pytest.mark.parametrize("first", [[], [900_000, 999_000]])
+def test_one_stamp_from_which_the_others_leap_back_is_left_out_and_moves_nothing(first):
+    timeline, batches = line(), []
+    times = [1_000_000 + 1_000 * k for k in range(20)]
+    forged = [*times[:10], times[10] ^ 1 << 58, *times[11:]]
+    for taken in ([first] if first else []) + [forged, [1_050_000]]:
+        batches += timeline.take(at(*taken), 0)
+    batches += timeline.finish()
+    assert rows(batches)["t"].tolist() == [*first, *times[:10], *times[11:], 1_050_000]
+    assert (timeline.strange, timeline.resets, gaps(batches)) == (1, 0, [])
+    closes(timeline)
+
+
+def test_of_a_sender_that_is_doubted_an_array_with_a_leap_is_left_out_also_the_first():
+    timeline = line(doubts=2)
+    assert list(timeline.take(at(0, 1 << 60), 0)) == []
+    batches = list(timeline.take(at(1_000_000, 1_040_000), 1_000))
+    for k in range(5):
+        batches += timeline.take(at(1_050_000 + k, 1 << 60), 2_000 + k)
+    batches += [*timeline.take(at(1_060_000), 20_000), *timeline.finish()]
+    assert rows(batches)["t"].tolist() == [1_000_000, 1_040_000, 1_060_000]
+    assert (timeline.strange, timeline.resets) == (12, 0)
+
+
+def test_hours_in_one_array_are_lived_through_where_nothing_leaps():
+    timeline, times = line(doubts=2), 59_000_000 * np.arange(200)
+    batches = [*timeline.take(at(*times), 0), *timeline.finish()]
+    assert rows(batches)["t"].tolist() == times.tolist()
+    assert (len(batches), gaps(batches)) == (5, [])  # of an hour at the most, the last of what waits
+    closes(timeline)
+
+
+def test_what_is_missing_before_an_array_is_missing_before_its_first_event_only():
+    timeline, later = line(), 10 * FAR_US
+    batches = list(timeline.take(at(1_000_000), 0))
+    batches += timeline.take(at(1_020_000, 1_000_000 + later), later, lost=True)
+    batches += timeline.finish()
+    assert gaps(batches) == [(1_000_001, 1_020_000)]
+    assert timeline.resets == 0
+
+
+def test_an_array_with_more_leaps_than_any_clock_makes_is_left_out():
+    timeline, sparse = line(), np.arange(LEAPS + 1) * (FAR_US + 1)
+    batches = [*timeline.take(at(*sparse), 0), *timeline.finish()]
+    assert rows(batches)["t"].tolist() == sparse.tolist()
+    assert len(gaps(batches)) == LEAPS
+    timeline = line()
+    assert list(timeline.take(at(*range(0, (LEAPS + 2) * (FAR_US + 1), FAR_US + 1)), 0)) == []
+    assert timeline.strange == LEAPS + 2
+    closes(timeline)

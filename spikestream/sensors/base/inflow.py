@@ -14,10 +14,8 @@ from contextlib import suppress
 from time import monotonic, monotonic_ns
 from typing import Any
 
-import numpy as np
-
-from spikestream.batch import EVENT, Array, Events
-from spikestream.errors import DeviceError, RecordingError
+from spikestream.batch import Array, Events
+from spikestream.errors import DeviceError, RecordingError, SpikestreamError
 from spikestream.formats.base import Decoder
 from spikestream.sensors.base.choices import size_of
 from spikestream.sensors.base.timeline import Timeline
@@ -25,7 +23,8 @@ from spikestream.sensors.base.timeline import Timeline
 LOOK_S = 5.0
 """So long the other end may take until what it sends has told the size."""
 READ_BYTES = 256 << 10
-_NOTHING = np.empty(0, EVENT)
+TURN = 64
+"""Batches between two turns of the event loop, which is everybody's."""
 
 
 class Inflow:
@@ -40,6 +39,7 @@ class Inflow:
         self._decoder = decoder
         self._length_us, self._slack_us = length_us, slack_us
         self._early: list[Array] = []
+        self._arriving: Iterator[Array] = iter(())  # what has been read, as far as no batch has it
         self._timeline: Timeline
 
     def intake(self) -> tuple[str, int, dict[str, int], dict[str, int], int]:
@@ -80,40 +80,44 @@ class Inflow:
     async def _flow(self, read: Callable[[int], Awaitable[bytes]], start: int) -> AsyncIterator[Events]:
         """Yield the batches of what ``read`` returns, up to its end or, before it raises, to what ends it."""
         self._timeline.begin(start)
+        self._arriving, ended = iter(self._early), False
         try:
-            async for events in self._arrays(read):
-                for batch in self._timeline.take(events, _clock_us()):
+            while not ended:
+                for number, batch in enumerate(self._complete()):
                     yield self._sent(batch)
-                for batch in self._timeline.silent(_clock_us()):
-                    yield self._sent(batch)
-        except DeviceError:
+                    if number % TURN == TURN - 1:
+                        await asyncio.sleep(0)
+                ended = await self._ended(read)
+            for batch in self._complete():
+                yield self._sent(batch)
+        except SpikestreamError:
             for batch in self._timeline.finish():
                 yield self._sent(batch)
             raise
         for batch in self._timeline.finish():
             yield self._sent(batch)
 
-    async def _arrays(self, read: Callable[[int], Awaitable[bytes]]) -> AsyncIterator[Array]:
-        """Yield the events that come, and none every so often where none come."""
-        early, self._early = self._early, []
-        for events in early:
-            yield events
-        while True:
-            data: bytes | None = None
-            try:
-                async with asyncio.timeout(self._length_us / 1e6):
-                    data = await read(READ_BYTES)
-            except TimeoutError:
-                pass
-            except OSError as error:
-                raise DeviceError(f"{self.url} has gone: {error.strerror or error}") from error
-            if data == b"":
-                for events in self._decoder.last() if hasattr(self._decoder, "last") else ():
-                    yield events
-                return
-            for events in self._decoded(data or b""):
-                yield events
-            yield _NOTHING
+    def _complete(self) -> Iterator[Events]:
+        """Yield the batches that are complete with what has come."""
+        for events in self._arriving:
+            yield from self._timeline.take(events, _clock_us())
+        yield from self._timeline.silent(_clock_us())
+
+    async def _ended(self, read: Callable[[int], Awaitable[bytes]]) -> bool:
+        """Read what comes, for as long as a batch takes, and return whether nothing more will come."""
+        data: bytes | None = None
+        try:
+            async with asyncio.timeout(self._length_us / 1e6):
+                data = await read(READ_BYTES)
+        except TimeoutError:
+            pass
+        except OSError as error:
+            raise DeviceError(f"{self.url} has gone: {error.strerror or error}") from error
+        if data == b"":
+            self._arriving = self._decoder.last() if hasattr(self._decoder, "last") else iter(())
+        else:
+            self._arriving = self._decoded(data or b"")
+        return data == b""
 
     def _sent(self, batch: Events) -> Events:
         self.sent += len(batch)

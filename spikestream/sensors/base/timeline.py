@@ -8,11 +8,14 @@ Sans IO: whoever calls tells what this machine's monotonic clock says. Laws:
   overtook each other on its way within that is put in order.
 * What still comes too late is not lost but late: its stamp is raised to where time is, and counted.
 * Batches end at the multiples of ``length_us``, but before a gap.
+* Whatever the stamps are, an array costs work and batches in proportion to its events: where they leap, nobody lived
+  through the time between, and it is a gap or they are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,6 +29,8 @@ BACK_US = SECOND_US
 """And so is one so far behind."""
 LIMIT_US = 1 << 61
 """Stamps beyond are nobody's: years 71,000 and so on."""
+LEAPS = 1_000
+"""In an array with more leaps there is no time at all; so many cost a tenth of a second."""
 RECENT_US = 10 * SECOND_US
 """The least delay is looked for in twice this time, within which no two clocks drift apart by what matters."""
 GRID_US = 1_000
@@ -39,8 +44,9 @@ class Timeline:
     """Events of a live sensor of ``size`` in, batches out.
 
     ``doubts`` is how many arrays in a row have to be of another clock before it is believed that the clock begins anew;
-    until then they are dropped. Counts of rows: ``came == given + waiting + outside + strange``, and of these ``late``
-    were late. ``resets`` counts clocks that began anew.
+    until then they are dropped, and so are arrays inside of which stamps leap; with 0 such an array is taken leap by
+    leap. Counts of rows: ``came == given + waiting + outside + strange``, and of these ``late`` were late. ``resets``
+    counts clocks that began anew.
     """
 
     def __init__(
@@ -93,9 +99,49 @@ class Timeline:
             return
         t = np.ascontiguousarray(events["t"])
         low, high = int(t.min()), int(t.max())
+        parts = [(0, len(t))]
         if low < -LIMIT_US or high > LIMIT_US:
-            self._leave_out(len(events))
+            parts = []
+        elif high - low > FAR_US:
+            parts = self._parts(t)
+        self._leave_out(len(events) - sum(end - begin for begin, end in parts))
+        for begin, end in parts:
+            yield from self._take(events[begin:end], t[begin:end], clock_us, lost)
+            lost = False
+
+    def silent(self, clock_us: int) -> Iterator[Events]:
+        """Yield the batches that are complete at ``clock_us``."""
+        if self._shift is None:
             return
+        passed = max(self._top - self._hold, self._passed(clock_us) - self._slack)
+        yield from self._up_to(passed // self._length * self._length)
+        if self._rows > MOST:
+            yield from self._up_to(self._top + 1)
+
+    def finish(self) -> Iterator[Events]:
+        """Yield all that waits: nothing more will come."""
+        if self._shift is not None:
+            yield from self._up_to(self._top + 1)
+
+    def _parts(self, t: Array) -> list[tuple[int, int]]:
+        """Return the parts of an array between which stamps leap, without those from which they leap back at once."""
+        edges = [0, *(np.flatnonzero(np.abs(np.diff(t)) > FAR_US) + 1).tolist(), len(t)]
+        leaps = len(edges) - 2
+        if leaps > (0 if self._doubts else LEAPS):
+            return []
+        parts: list[tuple[int, int]] = []
+        last = None if self._shift is None else self._top - self._shift
+        for begin, end in pairwise(edges):
+            away = last is not None and not _goes_on(last, int(t[begin]))
+            if last is not None and away and end < len(t) and _goes_on(last, int(t[end])):
+                continue  # a bit of a stamp has turned over, or it was forged
+            parts.append((begin, end))
+            last = int(t[end - 1])
+        return parts
+
+    def _take(self, events: Array, t: Array, clock_us: int, lost: bool) -> Iterator[Events]:
+        """Take events whose stamps do not leap from one to the next."""
+        low, high = int(t.min()), int(t.max())
         if self._shift is None:
             self._anchor(low, self._at_least)
         elif self._elsewhere(high + self._shift, clock_us):
@@ -114,20 +160,6 @@ class Timeline:
         self._top = max(self._top, high + (self._shift or 0))
         self._heed(self._top - clock_us, clock_us)
         yield from self.silent(clock_us)
-
-    def silent(self, clock_us: int) -> Iterator[Events]:
-        """Yield the batches that are complete at ``clock_us``."""
-        if self._shift is None:
-            return
-        passed = max(self._top - self._hold, self._passed(clock_us) - self._slack)
-        yield from self._up_to(passed // self._length * self._length)
-        if self._rows > MOST:
-            yield from self._up_to(self._top + 1)
-
-    def finish(self) -> Iterator[Events]:
-        """Yield all that waits: nothing more will come."""
-        if self._shift is not None:
-            yield from self._up_to(self._top + 1)
 
     def _elsewhere(self, newest: int, clock_us: int) -> bool:
         """Return whether a stamp is of a clock that has stood still, began anew, or never was this one."""
@@ -170,21 +202,29 @@ class Timeline:
         if late.any():
             self.late += int(np.count_nonzero(late))
             kept["t"][late] = self._now
+            self._top = max(self._top, self._now)  # or it would be beyond all there is
         self._waiting.append(kept)
         self._rows += len(kept)
 
     def _up_to(self, stop: int) -> Iterator[Events]:
         """Yield all that is before ``stop`` µs, in order."""
-        while self._now < stop:
-            upto = min(stop, self._now + LONGEST_US)
-            data = np.concatenate(self._waiting or [_NOTHING])
+        if self._now >= stop:
+            return
+        data = np.concatenate(self._waiting or [_NOTHING])
+        t = np.ascontiguousarray(data["t"])
+        if np.any(t[1:] < t[:-1]):
+            data = data[np.argsort(t, kind="stable")]
             t = np.ascontiguousarray(data["t"])
-            if np.any(t[1:] < t[:-1]):
-                data = data[np.argsort(t, kind="stable")]
-                t = np.ascontiguousarray(data["t"])
-            k = first_at(t, upto)
+        at = 0
+        while self._now < stop:
+            begin, self._now = self._now, min(stop, self._now + LONGEST_US)
+            k = first_at(t, self._now)
             self._waiting, self._rows = ([data[k:]] if k < len(data) else []), len(data) - k
-            batch = Events(self._now, upto, data[:k], self.size)
-            self.given += k
-            self._now = upto
-            yield batch
+            self.given += k - at
+            yield Events(begin, self._now, data[at:k], self.size)
+            at = k
+
+
+def _goes_on(last: int, stamp: int) -> bool:
+    """Return whether a stamp may come behind another of the same clock."""
+    return -BACK_US <= stamp - last <= FAR_US

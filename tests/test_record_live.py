@@ -1,0 +1,105 @@
+"""`record` of live sensors: whatever comes, it goes on, and what came is in the file or counted."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from cli import PATIENCE_S, spikestream, start
+from live_cases import by_hand, free_port, rows, stream_of, taking
+from running import run
+from test_dv import on_the_line, serving
+
+import spikestream as ss
+from spikestream.sensors.base.inflow import TURN
+from spikestream.sensors.base.timeline import FAR_US
+from spikestream.sensors.dv import Dv
+
+
+@contextmanager
+def recording(target: Path, *args: object, **options: object):
+    """Yield what sends datagrams to a process that records them, and the process, once it listens."""
+    port = free_port(socket.SOCK_DGRAM)
+    query = "&".join(f"{name}={value}" for name, value in {"size": "320x240", **options}.items())
+    with (
+        start("record", f"udp://127.0.0.1:{port}?{query}", target, *args) as process,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
+    ):
+        try:
+            while not _taken(port):
+                assert process.poll() is None, process.communicate()
+
+            def send(events) -> None:
+                sender.sendto(by_hand("faery", events), ("127.0.0.1", port))
+
+            yield send, process
+        finally:
+            process.kill()
+
+
+def _taken(port: int) -> bool:
+    """Return whether anybody listens at a port, without being there for a moment oneself."""
+    return f"0100007F:{port:04X} " in Path("/proc/net/udp").read_text()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of a process that ends."""
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert "Traceback" not in err
+    return process.returncode, out, err
+
+
+# Stamps that leap.
+
+
+def test_a_datagram_with_a_forged_stamp_stops_nothing(tmp_path):
+    forged, events = stream_of(2), stream_of(400, step_us=1_000)
+    forged["t"] = 0, 1 << 60
+    with recording(tmp_path / "x.csv", "--for", "100ms", slack_us=10_000_000) as (send, process):
+        for k in range(0, 400, 10):
+            send(forged)
+            send(events[k : k + 10])
+        code, _, err = ended(process)
+    assert code == 0, err
+    got = ss.read(tmp_path / "x.csv").data
+    assert got.tolist() == events[: len(got)].tolist()
+    assert len(got) > 20
+    assert "dropped by the sensor: of another time" in err
+
+
+def test_a_stamp_with_a_bit_turned_over_costs_that_event_alone(tmp_path):
+    events = stream_of(2_000)
+    bad = events.copy()
+    bad["t"][700] ^= 1 << 58
+    with serving(on_the_line(bad)) as port:
+        done = spikestream("record", f"dv://127.0.0.1:{port}", tmp_path / "x.csv", code=4)
+    assert ss.read(tmp_path / "x.csv").data.tolist() == np.delete(events, 700).tolist()
+    assert "1 dropped by the sensor: of another time" in done.stderr
+
+
+def test_a_text_whose_first_stamp_is_of_another_time_is_recorded_with_a_gap(tmp_path):
+    (tmp_path / "in.csv").write_text("t,x,y,p\n0,1,1,1\n1700000000000000,2,2,1\n1700000000000500,2,2,1\n")
+    with subprocess.Popen(["cat", tmp_path / "in.csv"], stdout=subprocess.PIPE) as cat:
+        done = spikestream("record", "stdin://?format=csv&size=4x4", tmp_path / "x.csv", stdin=cat.stdout)
+    assert ss.read(tmp_path / "x.csv").data["t"].tolist() == [0, 1_700_000_000_000_000, 1_700_000_000_000_500]
+    assert "µs of gaps" in done.stderr
+    assert "too slow" not in done.stderr
+
+
+def test_the_loop_goes_round_while_an_array_with_many_leaps_is_taken():
+    events, seen = stream_of(900), [0]
+    events["t"] = np.arange(900) * (FAR_US + 1)
+
+    async def work() -> None:
+        async with taking(Dv(f"127.0.0.1:{port}")) as batches, asyncio.timeout(PATIENCE_S):
+            while len(rows(batches)) < 899:
+                await asyncio.sleep(0)
+                seen.append(len(batches))
+
+    with serving(on_the_line(events), close=False) as port:
+        run(work())
+    assert max(np.diff(seen)) <= TURN
