@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
 import subprocess
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from cli import PATIENCE_S, spikestream, start
+from inprocess import called
 from live_cases import by_hand, free_port, rows, stream_of, taking
 from running import run
 from test_dv import on_the_line, serving
@@ -21,12 +24,20 @@ from spikestream.sensors.dv import Dv
 
 
 @contextmanager
-def recording(target: Path, *args: object, **options: object):
-    """Yield what sends datagrams to a process that records them, and the process, once it listens."""
+def recording(target: Path, *args: object, most_bytes: int = 0, **options: object):
+    """Yield what sends datagrams to a process that records them, and the process, once it listens.
+
+    A file of it has no more than ``most_bytes``, where they are said: then its disk is full.
+    """
+
+    def limited() -> None:
+        if most_bytes:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
     port = free_port(socket.SOCK_DGRAM)
     query = "&".join(f"{name}={value}" for name, value in {"size": "320x240", **options}.items())
     with (
-        start("record", f"udp://127.0.0.1:{port}?{query}", target, *args) as process,
+        start("record", f"udp://127.0.0.1:{port}?{query}", target, *args, preexec_fn=limited) as process,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
     ):
         try:
@@ -103,3 +114,39 @@ def test_the_loop_goes_round_while_an_array_with_many_leaps_is_taken():
     with serving(on_the_line(events), close=False) as port:
         run(work())
     assert max(np.diff(seen)) <= TURN
+
+
+# What cannot be written.
+
+
+def test_what_a_format_cannot_hold_ends_a_recording_and_what_came_before_is_its_file(tmp_path):
+    events = stream_of(900, first=8_380_000, step_us=100, size=(34, 34))  # 8,388,608 µs are too many
+    with recording(tmp_path / "x.bin", size="34x34", slack_us=10_000_000) as (send, process):
+        for k in range(0, 900, 10):
+            send(events[k : k + 10])
+        code, _, err = ended(process)
+    got = ss.read(tmp_path / "x.bin").data
+    assert (code, os.listdir(tmp_path)) == (3, ["x.bin"])
+    assert len(got) > 20
+    assert got.tolist() == events[: len(got)].tolist()
+    assert f"the {len(got):,} events before are in the file" in err
+    assert "error: " in err
+    assert "does not fit an N-MNIST .bin" in err
+
+
+def test_where_the_disk_is_full_what_was_written_is_kept_as_a_part(tmp_path):
+    events = stream_of(10_000)
+    (tmp_path / "x.csv").write_text("older")
+    with recording(tmp_path / "x.csv", "-f", most_bytes=30_000, slack_us=10_000_000) as (send, process):
+        for k in range(0, 10_000, 100):
+            send(events[k : k + 100])
+        code, _, err = ended(process)
+    assert code == 3
+    assert sorted(os.listdir(tmp_path)) == ["x.csv", "x.csv.part"]
+    assert (tmp_path / "x.csv").read_text() == "older"
+    assert "x.csv: cannot be written: File too large" in err
+    assert "what was written before is kept as" in err
+    called("convert", tmp_path / "x.csv.part", tmp_path / "y.csv", "--partial")
+    got = ss.read(tmp_path / "y.csv").data
+    assert len(got) > 1_000
+    assert got.tolist() == events[: len(got)].tolist()

@@ -13,7 +13,7 @@ from plainformat import REAL, at, plain, python, save
 from spikestream.batch import Events
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.files.stream import read, stream
-from spikestream.files.write import write
+from spikestream.files.write import write, write_kept
 from spikestream.formats.aedat4 import table_summary
 
 __all__ = ["plain"]
@@ -80,6 +80,37 @@ def test_what_cannot_be_written_is_a_recording_error(plain, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["f", "folder.plain"]
 
 
+BAD = {".aedat4": 40_000, ".aedat3": 40_000, ".es": 34, ".bin": 300, ".dat": 34, ".h5": None}
+
+
+@pytest.mark.parametrize("suffix", BAD)
+@pytest.mark.parametrize("place", [(0, 1), (1, 0), (1, 1), (2, 63)])
+def test_what_cannot_be_had_again_is_kept_up_to_what_does_not_fit(suffix, place, tmp_path):
+    """In each format: that an encoder refuses an event leaves it as it was."""
+    batch, event = place
+    whole = at(range(1_000, 1_400))
+    whole["x"] %= 34
+    bad = whole.copy()
+    bad["x" if BAD[suffix] else "t"][100 * batch + event] = BAD[suffix] or 0
+    batches = [Events(100 * i + 1_000, 100 * i + 1_100, bad[100 * i : 100 * i + 100], (34, 34)) for i in range(4)]
+    with pytest.raises(RecordingError, match=f"the {100 * batch + event:,} events before are in the file") as caught:
+        write_kept(tmp_path / f"x{suffix}", iter(batches))
+    assert caught.value.file == str(tmp_path / f"x{suffix}")
+    kept = read(tmp_path / f"x{suffix}").data
+    assert kept.tolist() == whole[: 100 * batch + event].tolist()
+    assert os.listdir(tmp_path) == [f"x{suffix}"]
+
+
+def test_nothing_is_kept_where_nothing_fits_or_nobody_asks(tmp_path):
+    bad = at(range(10))
+    bad["x"][0] = 40_000
+    with pytest.raises(RecordingError, match="event 0 does not fit"):
+        write_kept(tmp_path / "x.aedat4", [Events(0, 10, bad, (34, 34))])
+    with pytest.raises(RecordingError, match="event 5 does not fit"):
+        write(tmp_path / "x.aedat4", Events(0, 10, bad[[1, 2, 3, 4, 5, 0]], (34, 34)))
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("moment", ["os.fsync", "os.replace"])
 def test_a_killed_writer_leaves_the_old_file_whole(plain, tmp_path, moment):
     path = save(tmp_path / "a.plain", at([1]))
@@ -88,7 +119,7 @@ def test_a_killed_writer_leaves_the_old_file_whole(plain, tmp_path, moment):
 import os, signal, sys
 from plainformat import at
 from spikestream.batch import Events
-from spikestream.files.write import write
+from spikestream.files.write import write, write_kept
 from spikestream.formats.aedat4 import table_summary
 {moment} = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
 write(sys.argv[1], Events(0, 9, at([5, 6, 7]), (640, 480)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from spikestream.batch import Events, no_events
+from spikestream.batch import Array, Events, no_events
 from spikestream.errors import ConfigError, PluginError, RecordingError
-from spikestream.files.atomic import beside
+from spikestream.files.atomic import beside, keep_part
 from spikestream.files.options import check_options
 from spikestream.files.regular import check_place, unwritable
 from spikestream.formats.base import Encoder, Format
@@ -37,6 +37,32 @@ def write(
     appears complete, in place of an older one, or not at all. Raises `RecordingError` where it cannot be written or the
     format cannot hold the events, and `ConfigError` where no format fits, or no option.
     """
+    return _write(path, events, size, format, options, keep=False)
+
+
+def write_kept(
+    path: str | os.PathLike[str],
+    events: Iterable[Events],
+    *,
+    size: tuple[int, int] | None = None,
+    format: str | None = None,
+    **options: Any,
+) -> int:
+    """Write what cannot be had again, as `write` does, but keep what was written before an error, which is raised.
+
+    The file is complete up to an event that the format cannot hold, and becomes ``path.part`` where the disk is full.
+    """
+    return _write(path, events, size, format, options, keep=True)
+
+
+def _write(
+    path: str | os.PathLike[str],
+    events: Events | Iterable[Events],
+    size: tuple[int, int] | None,
+    format: str | None,
+    options: dict[str, Any],
+    keep: bool,
+) -> int:
     _check_path(path)
     path = Path(path)
     writing = _format(path, format)
@@ -48,7 +74,8 @@ def write(
         text = f"what is written are batches of events, not {type(events).__name__}"
         raise ConfigError(text, key="events", remedy="ss.Events(start, stop, data, size), as ss.read returns")
     try:
-        return write_as(path, writing, chain([first], batches), size or first.size, grows=size is None, **options)
+        batches = chain([first], batches)
+        return write_as(path, writing, batches, size or first.size, grows=size is None, keep=keep, **options)
     except RecordingError as error:
         error.file = error.file or str(path)
         raise
@@ -74,63 +101,94 @@ def write_as(
     size: tuple[int, int] | None,
     *,
     grows: bool = False,
+    keep: bool = False,
     **options: Any,
 ) -> int:
-    """Write batches in a format, as `write` does; with ``grows`` the size may be that of a later batch."""
+    """Write batches in a format, as `write` does, with ``keep`` as `write_kept`.
+
+    With ``grows`` the size may be that of a later batch.
+    """
     keywords: dict[str, Any] = {"size": size, **options}
     encoder = None if format.encoder is None else format.encoder(**keywords)
     check_place(path)
     path = Path(os.path.realpath(path))  # what a link leads to: the link stays
     check_place(path)
     temporary = beside(path)
+    fed = _Fed(batches, size, grows, keep)
     try:
         if encoder is not None:
-            written = _encode(temporary, encoder, _sized(batches, encoder, size, grows))
+            _encode(temporary, encoder, fed)
         else:
-            written = _pack(temporary, format, keywords, batches, grows)
+            _pack(temporary, format, keywords, fed)
         os.replace(temporary, path)
     except BaseException:
+        if keep and fed.written and encoder is not None:  # of a packer's file nothing can be read before its end
+            keep_part(temporary, path)
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    return written
+    if fed.error is not None:
+        raise fed.error
+    return fed.written
 
 
-def _encode(temporary: Path, encoder: Encoder, batches: Iterable[Events]) -> int:
-    written = 0
+class _Fed:
+    """Events on their way into a file; with ``keep`` the first that does not fit is the ``error``, and the end."""
+
+    def __init__(self, batches: Iterable[Events], size: tuple[int, int] | None, grows: bool, keep: bool) -> None:
+        self._batches, self._size, self._grows, self._keep = batches, size, grows, keep
+        self.written = 0
+        self.error: RecordingError | None = None
+
+    def to(self, made: Any, feed: Callable[[Array], object]) -> None:
+        """Give all events to what writes them."""
+        try:
+            for batch in self._batches:
+                self._make_room(made, batch.size)
+                for at in range(0, len(batch), SLICE):
+                    self._feed(batch.data[at : at + SLICE], feed)
+        except RecordingError as error:
+            if not (self._keep and self.written):
+                raise
+            self.error = error
+            self.error.details += (f"the {self.written:,} events before are in the file",)
+
+    def _make_room(self, made: Any, size: tuple[int, int] | None) -> None:
+        """Tell what writes the events of a size that is larger, where it may grow and can."""
+        if not self._grows or size is None or size == self._size or not hasattr(made, "grow"):
+            return
+        known = self._size or size
+        self._size = (max(known[0], size[0]), max(known[1], size[1]))
+        made.grow(self._size)
+
+    def _feed(self, data: Array, feed: Callable[[Array], object]) -> None:
+        try:
+            feed(data)
+            self.written += len(data)
+        except RecordingError:
+            if self._keep and len(data) > 1:  # the half before it may fit, or half of that
+                middle = len(data) // 2
+                self._feed(data[:middle], feed)
+                self._feed(data[middle:], feed)
+            raise
+
+
+def _encode(temporary: Path, encoder: Encoder, fed: _Fed) -> None:
     with open(temporary, "wb") as file:
-        for batch in batches:
-            for at in range(0, len(batch), SLICE):
-                file.write(encoder.feed(batch.data[at : at + SLICE]))
-            written += len(batch)
+        fed.to(encoder, lambda events: file.write(encoder.feed(events)))
         file.write(encoder.finish())
         _index(file, encoder)
         file.flush()
         os.fsync(file.fileno())
-    return written
 
 
-def _sized(batches: Iterable[Events], made: Any, size: tuple[int, int] | None, grows: bool) -> Iterator[Events]:
-    """Yield the batches, and tell what writes them of a size that is larger, where it may grow and can."""
-    for batch in batches:
-        if grows and batch.size not in (None, size) and hasattr(made, "grow"):
-            size = batch.size if size is None else (max(size[0], batch.size[0]), max(size[1], batch.size[1]))
-            made.grow(size)
-        yield batch
-
-
-def _pack(temporary: Path, format: Format, keywords: dict[str, Any], batches: Iterable[Events], grows: bool) -> int:
+def _pack(temporary: Path, format: Format, keywords: dict[str, Any], fed: _Fed) -> None:
     assert format.packer is not None
-    written = 0
     with contextlib.closing(format.packer(temporary, **keywords)) as packer:
-        for batch in _sized(batches, packer, keywords["size"], grows):
-            for at in range(0, len(batch), SLICE):
-                packer.feed(batch.data[at : at + SLICE])
-            written += len(batch)
+        fed.to(packer, packer.feed)
         packer.finish()
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
-    return written
 
 
 def _index(file: BinaryIO, encoder: Encoder) -> None:

@@ -26,7 +26,7 @@ def keeper(sensor: Any, target: str, format: str | None, zero: bool) -> Callable
     """
     from spikestream.batch import no_events
     from spikestream.cli.base.copying import format_of, from_zero
-    from spikestream.files.write import write
+    from spikestream.files.write import write, write_kept
 
     rate: int = getattr(sensor, "samplerate_hz", 0)
     if bool(rate) != (Path(target).suffix.lower() == WAV):
@@ -41,7 +41,10 @@ def keeper(sensor: Any, target: str, format: str | None, zero: bool) -> Callable
         events = _events(given)
         begin = [no_events(0, 0, sensor.size)] if sensor.size else []
         batches = chain(begin, from_zero(events) if zero else events)
-        return write(target, batches, size=None, format=name, **options)  # of a file that does not tell it, it may grow
+        writing = write_kept if sensor.live else write
+        return writing(
+            target, batches, size=None, format=name, **options
+        )  # of a file that does not tell it, it may grow
 
     return keep
 
