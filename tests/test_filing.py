@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from cli import LOOKS, PATIENCE_S, command, spikestream
+from cli import LOOKS, PATIENCE_S, ROOT, command, spikestream
 from inprocess import called
 from plainformat import install
 from running import run
 from soundserver import sound_server
 
 import spikestream as ss
-from spikestream.batch import EVENT, Events, concat
+from spikestream.batch import EVENT, Events
 from spikestream.errors import DeviceError, RecordingError
-from spikestream.service.filing import BATCHES, Filing
+from spikestream.service.filing import BATCHES, LIVE_BATCHES, ROWS, Filing
 
 __all__ = ["sound_server"]
 
@@ -205,38 +205,37 @@ def test_a_microphone_is_recorded(sound_server, tmp_path):
 
 
 class Burst:
-    """So many batches of two events, as fast as they are taken."""
+    """So many batches of so many events, as fast as they are taken."""
 
     size = (4, 4)
 
-    def __init__(self, batches: int, live: bool) -> None:
-        self.count, self.live, self.sent, self.closed = batches, live, 0, False
+    def __init__(self, batches: int, live: bool, rows: int = 2) -> None:
+        self.count, self.live, self.rows, self.sent, self.closed = batches, live, rows, 0, False
 
     async def batches(self, start=0):
         try:
             for k in range(self.count):
-                data = np.zeros(2, EVENT)
+                data = np.zeros(self.rows, EVENT)
                 data["t"] = k
-                self.sent += 2
+                self.sent += self.rows
                 yield Events(k, k + 1, data, self.size)
                 await asyncio.sleep(0)
         finally:
             self.closed = True
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_a_slow_file_loses_what_a_live_sensor_gives_meanwhile_and_counts_it(live):
-    sensor, go = Burst(4 * BATCHES, live), threading.Event()
-    filing = Filing(sensor, "burst")
+def kept_late(sensor: Burst, enough: int):
+    """Return the filing of a sensor, what was sent when the file began to be written, and what it was given."""
+    filing, go = Filing(sensor, "burst"), threading.Event()
 
     def keep(batches):
         first = next(batches)
         go.wait(20)
-        return concat([first, *batches]) if not live else [first, *batches]
+        return [first, *batches]
 
     async def work():
         keeping = asyncio.create_task(filing.run(keep))
-        while sensor.sent < (2 * 4 * BATCHES if live else 2 * BATCHES):
+        while sensor.sent < enough:
             await asyncio.sleep(0)
         for _ in range(1_000):
             await asyncio.sleep(0)
@@ -245,16 +244,39 @@ def test_a_slow_file_loses_what_a_live_sensor_gives_meanwhile_and_counts_it(live
         return held, await keeping
 
     held, kept = run(work())
-    if live:
-        rows = sum(map(len, kept))
-        assert rows == 2 * (BATCHES + 1)
-        assert filing.lost() == {"dropped, as the file was too slow": sensor.sent - rows}
-        assert kept[-1].stop == 4 * BATCHES  # the oldest are dropped
-    else:
-        assert held <= 2 * (BATCHES + 3)
-        assert len(kept) == sensor.sent == 8 * BATCHES
-        assert filing.lost() == {}
     assert sensor.closed
+    return filing, held, kept
+
+
+def test_a_slow_file_loses_what_a_live_sensor_gives_beyond_two_million_events_and_counts_it():
+    count, rows = 600, ROWS // 256
+    sensor = Burst(count, live=True, rows=rows)
+    filing, _, kept = kept_late(sensor, count * rows)
+    got = sum(map(len, kept))
+    assert got == ROWS + rows
+    assert filing.lost() == {"dropped, as the file was too slow": sensor.sent - got}
+    assert kept[-1].stop == count  # the oldest are dropped
+
+
+def test_however_short_its_batches_are_nothing_of_a_live_sensor_is_lost_while_the_writer_is_imported():
+    sensor = Burst(20_000, live=True)
+    filing, held, kept = kept_late(sensor, 2 * 20_000)
+    assert sum(map(len, kept)) == held == sensor.sent
+    assert filing.lost() == {}
+
+
+def test_a_recording_waits_for_a_slow_file():
+    sensor = Burst(4 * BATCHES, live=False)
+    filing, held, kept = kept_late(sensor, 2 * BATCHES)
+    assert held <= 2 * (BATCHES + 3)
+    assert sum(map(len, kept)) == sensor.sent == 8 * BATCHES
+    assert filing.lost() == {}
+
+
+def test_what_may_wait_is_what_is_said():
+    text = (ROOT / "docs" / "cli.md").read_text()
+    assert f"of {LIVE_BATCHES:,} batches" in text
+    assert (ROWS >> 20, "the oldest of two\nmillion events" in text) == (2, True)
 
 
 def test_a_file_that_fails_ends_the_sensor():

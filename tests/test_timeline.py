@@ -223,6 +223,15 @@ def test_neither_what_is_taken_nor_what_was_handed_out_is_written_to():
     assert [batch.data.tobytes() for batch in batches[: len(copies)]] == copies
 
 
+def test_a_batch_that_somebody_keeps_keeps_nothing_of_what_waited_with_it():
+    timeline = line()
+    (batch,) = timeline.take(at(1_000_000, *[1_020_000] * 10_000), 0)
+    base = batch.data
+    while base.base is not None:
+        base = base.base
+    assert (len(batch), len(base)) == (1, 1)
+
+
 def test_events_of_one_stamp_stay_in_the_order_they_came_in():
     timeline = line()
     early, late = at(*[1_001_500] * 60), at(*[1_001_000] * 60, *[1_001_500] * 60)

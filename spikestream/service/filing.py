@@ -19,6 +19,8 @@ from spikestream.service.job import guarded
 Result = TypeVar("Result")
 BATCHES, ROWS = 256, 1 << 21
 """So much waits for the disk at the most: two million events are 27 MB."""
+LIVE_BATCHES = 1 << 16
+"""Of a live sensor so many: a minute of the shortest ones, in which any writer has been imported, and 32 MB."""
 LATE_S = 1.0
 """So much longer than its stream time a live sensor is waited for."""
 BEGIN_S = 5.0
@@ -39,7 +41,7 @@ class Filing:
 
     def __init__(self, sensor: Sensor, name: str, for_us: int | None = None) -> None:
         self._sensor, self._name, self._for_us = guarded(sensor, name), name, for_us
-        self.channel = Channel(BATCHES, ROWS)
+        self.channel = Channel(LIVE_BATCHES if sensor.live else BATCHES, ROWS)
         self.error: SpikestreamError | None = None
         self.gaps = self.gap_us = self.rows = 0
         self.start: int | None = None

@@ -221,7 +221,8 @@ class Timeline:
             k = first_at(t, self._now)
             self._waiting, self._rows = ([data[k:]] if k < len(data) else []), len(data) - k
             self.given += k - at
-            yield Events(begin, self._now, data[at:k], self.size)
+            part = data[at:k] if k - at == len(data) else data[at:k].copy()  # a view would keep what waits, too
+            yield Events(begin, self._now, part, self.size)
             at = k
 
 
