@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import signal
 import socket
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from cli import PATIENCE_S, spikestream, start
 from inprocess import called
 from live_cases import by_hand, free_port, rows, stream_of, taking
@@ -21,6 +24,8 @@ import spikestream as ss
 from spikestream.sensors.base.inflow import TURN
 from spikestream.sensors.base.timeline import FAR_US
 from spikestream.sensors.dv import Dv
+from spikestream.sensors.udp import Udp
+from spikestream.service.filing import Filing
 
 
 @contextmanager
@@ -44,8 +49,9 @@ def recording(target: Path, *args: object, most_bytes: int = 0, **options: objec
             while not _taken(port):
                 assert process.poll() is None, process.communicate()
 
-            def send(events) -> None:
+            def send(events) -> int:
                 sender.sendto(by_hand("faery", events), ("127.0.0.1", port))
+                return port
 
             yield send, process
         finally:
@@ -55,6 +61,16 @@ def recording(target: Path, *args: object, most_bytes: int = 0, **options: objec
 def _taken(port: int) -> bool:
     """Return whether anybody listens at a port, without being there for a moment oneself."""
     return f"0100007F:{port:04X} " in Path("/proc/net/udp").read_text()
+
+
+def drained(port: int) -> None:
+    """Return when all datagrams that were sent to a port have been read."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        (line,) = (row for row in Path("/proc/net/udp").read_text().splitlines() if f"0100007F:{port:04X} " in row)
+        if line.split()[4].endswith(":00000000"):
+            return
+    raise TimeoutError
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -150,3 +166,61 @@ def test_where_the_disk_is_full_what_was_written_is_kept_as_a_part(tmp_path):
     got = ss.read(tmp_path / "y.csv").data
     assert len(got) > 1_000
     assert got.tolist() == events[: len(got)].tolist()
+
+
+# What waits for its time.
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("length_us", [10_000, 1_000_000])
+def test_what_came_before_a_signal_is_in_the_file(number, length_us, tmp_path):
+    events = stream_of(1_500, step_us=1_000)
+    with recording(tmp_path / "x.csv", "--strict", length_us=length_us, slack_us=10_000_000) as (send, process):
+        for k in range(0, 1_500, 100):
+            port = send(events[k : k + 100])
+        drained(port)
+        process.send_signal(number)
+        code, out, err = ended(process)
+    assert (code, err) == (128 + number, "")
+    assert ss.read(tmp_path / "x.csv").data.tolist() == events.tolist()
+    assert "1,500 events" in out
+
+
+def test_what_came_before_the_end_by_the_clock_is_in_the_file_as_far_as_its_time_has_come(tmp_path):
+    events = stream_of(100, step_us=1_000)
+    events["t"] = 1_000_000 + 1_000 * np.arange(100)
+    with recording(tmp_path / "x.csv", "--for", "70ms", length_us=50_000, slack_us=10_000_000) as (send, process):
+        send(events[:60])
+        send(events[60:])
+        code, _, err = ended(process)
+    assert (code, err) == (0, "")
+    assert ss.read(tmp_path / "x.csv").data.tolist() == events[:69].tolist()  # time begins a hold_us before them
+
+
+def test_the_account_of_a_recording_that_is_ended_closes(tmp_path):
+    """Of each kind: what came is what was sent and left out, and nothing waits."""
+    events = stream_of(3_000)
+    events["x"][::7] = 400
+
+    async def kept(sensor, came) -> int:
+        filing = Filing(sensor, "it")
+        task = asyncio.create_task(filing.run(lambda batches: sum(map(len, batches))))
+        async with asyncio.timeout(PATIENCE_S):
+            while came(sensor) < len(events):
+                await asyncio.sleep(0.001)
+        filing.end()
+        count = await task
+        assert filing.lost() == {"dropped by the sensor: outside": 429}
+        return count
+
+    sensor = Udp("127.0.0.1:0", size="320x240", slack_us=10_000_000)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for k in range(0, 3_000, 100):
+            sender.sendto(by_hand("faery", events[k : k + 100]), ("127.0.0.1", int(sensor.url.rpartition(":")[2])))
+    sensors = [sensor]
+    with serving(on_the_line(events, size=(400, 300)), close=False) as port:
+        sensors.append(Dv(f"127.0.0.1:{port}", size="320x240", slack_us=10_000_000))
+        for sensor in sensors:
+            count = run(kept(sensor, lambda one: one.intake()[1]))
+            assert count == sensor.sent == 3_000 - 429
+            assert sensor.intake()[1:] == (3_000, {}, {"outside": 429, "of another time": 0}, 0)

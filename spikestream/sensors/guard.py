@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from spikestream.batch import Batch, Events, Sound, Spikes, check
 from spikestream.errors import DeviceError, PluginError, SpikestreamError
-from spikestream.sensors.base import LONGEST_US, Sensor
+from spikestream.sensors.base import LONGEST_US, Holding, Sensor
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ class Guard:
     def __init__(self, sensor: Sensor, name: str) -> None:
         self.sensor = sensor
         self.name = name
+        self._now: int | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -40,13 +42,29 @@ class Guard:
 
     async def batches(self, start: int = 0) -> AsyncIterator[Batch]:
         """Yield the sensor's batches from ``start`` µs on."""
-        now: int | None = None
-        try:
+        self._now = None
+        with self._errors():
             async for batch in self.sensor.batches(start):
-                if wrong := _unlawful(batch, now):
-                    raise PluginError(f"sensor '{self.name}' breaks a law of batches: {wrong}")
-                now = batch.stop
-                yield batch
+                yield self._lawful(batch)
+
+    def rest(self) -> Iterator[Batch]:
+        """Yield what the sensor holds, where it does so."""
+        if isinstance(self.sensor, Holding):
+            with self._errors():
+                for batch in self.sensor.rest():
+                    yield self._lawful(batch)
+
+    def _lawful(self, batch: Batch) -> Batch:
+        if wrong := _unlawful(batch, self._now):
+            raise PluginError(f"sensor '{self.name}' breaks a law of batches: {wrong}")
+        self._now = batch.stop
+        return batch
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Let whatever the sensor raises be one of ours."""
+        try:
+            yield
         except SpikestreamError:
             raise
         except OSError as error:

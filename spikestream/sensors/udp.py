@@ -107,12 +107,19 @@ class Udp:
                         await news.wait()
                 loop.remove_reader(self._socket)
                 for batch in self._read(start):
-                    self.sent += len(batch)
-                    yield batch
+                    yield self._sent(batch)
                 await asyncio.sleep(BREATH_S)
         finally:
             loop.remove_reader(self._socket)
             self._socket.close()
+
+    def rest(self) -> Iterator[Events]:
+        """Yield what is held, to whoever has ended the batches."""
+        yield from map(self._sent, self._timeline.finish())
+
+    def _sent(self, batch: Events) -> Events:
+        self.sent += len(batch)
+        return batch
 
     def _fresh(self, stamped: bool) -> Timeline:
         assert self.size is not None

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from spikestream.batch import Batch, cut
 from spikestream.errors import DeviceError, SpikestreamError
-from spikestream.sensors.base import Counting, Sensor, Telling
+from spikestream.sensors.base import Counting, Holding, Sensor, Telling
 from spikestream.service.channel import Channel
 from spikestream.service.job import guarded
 
@@ -41,6 +41,7 @@ class Filing:
 
     def __init__(self, sensor: Sensor, name: str, for_us: int | None = None) -> None:
         self._sensor, self._name, self._for_us = guarded(sensor, name), name, for_us
+        self._own: Any = sensor  # which may count, and tell
         self.channel = Channel(LIVE_BATCHES if sensor.live else BATCHES, ROWS)
         self.error: SpikestreamError | None = None
         self.gaps = self.gap_us = self.rows = 0
@@ -73,10 +74,9 @@ class Filing:
 
     def lost(self) -> dict[str, int]:
         """Return what is not in the file, by reason: rows, and µs of gaps."""
-        intake: Any = self._sensor
         reasons = {"dropped, as the file was too slow": self.channel.dropped, "µs of gaps": self.gap_us}
-        if isinstance(intake, Counting):
-            reasons |= {f"dropped by the sensor: {why}": n for why, n in intake.intake()[3].items()}
+        if isinstance(self._own, Counting):
+            reasons |= {f"dropped by the sensor: {why}": n for why, n in self._own.intake()[3].items()}
         return {why: n for why, n in reasons.items() if n}
 
     def _waiting(self) -> Iterator[Batch]:
@@ -92,19 +92,28 @@ class Filing:
         try:
             async with aclosing(self._sensor.batches()) as batches:  # type: ignore[type-var]  # generators, all of them
                 async for batch in batches:
-                    if self.start is None:
-                        self.start = self.stop = batch.start
-                        self._allow((self._for_us or 0) / 1e6 + LATE_S)
                     if await self._hand_over(batch):
                         return
         except SpikestreamError as error:
             self.error = error
+        except asyncio.CancelledError:
+            self._hand_over_rest()
+            raise
         finally:
             if self._timer is not None:
                 self._timer.cancel()
             if self.start is None and self._sensor.live and self.error is None:
                 self.error = self._silence(loop.time() - begun_s)
             self.channel.close()
+
+    def _hand_over_rest(self) -> None:
+        """Put what the sensor holds into the queue: it had come before the end."""
+        try:
+            for batch in self._sensor.rest() if isinstance(self._sensor, Holding) else ():
+                if (taken := self._in_time(batch)) is not None:
+                    self.channel.offer(taken)
+        except SpikestreamError as error:
+            self.error = error
 
     def _allow(self, seconds: float) -> None:
         """Let a live sensor whose time is limited go on for so long from now on by the clock."""
@@ -114,7 +123,7 @@ class Filing:
             self._timer = asyncio.get_running_loop().call_later(seconds, self.end)
 
     def _silence(self, seconds: float) -> DeviceError:
-        figures = self._sensor.stats() if isinstance(self._sensor, Telling) else {}
+        figures = self._own.stats() if isinstance(self._own, Telling) else {}
         reasons = [reason for reason in figures.values() if isinstance(reason, dict)]
         others = [
             f"{count:,} {why}"
@@ -131,19 +140,27 @@ class Filing:
 
     async def _hand_over(self, batch: Batch) -> bool:
         """Put a batch into the queue, as far as its time has come; return whether the time is over."""
-        limit = None if self._for_us is None else (self.start or 0) + self._for_us
+        if self.start is None:
+            self._allow((self._for_us or 0) / 1e6 + LATE_S)
+        taken = self._in_time(batch)
+        if taken is not None and self._sensor.live:
+            self.channel.offer(taken)
+        elif taken is not None:
+            await self.channel.put(taken)
+        return self._for_us is not None and batch.stop >= (self.start or 0) + self._for_us
+
+    def _in_time(self, batch: Batch) -> Batch | None:
+        """Return the part of a batch whose time has come, counted, None where it has none."""
+        if self.start is None:
+            self.start = self.stop = batch.start
+        limit = None if self._for_us is None else self.start + self._for_us
         if batch.start > self.stop:
             self.gaps += 1
             self.gap_us += batch.start - self.stop
-        over = limit is not None and batch.stop >= limit
         if limit is not None and batch.stop > limit:
             if batch.start >= limit:
-                return True
+                return None
             batch = cut(batch, limit)[0]
         self.stop = batch.stop
         self.rows += len(batch)
-        if self._sensor.live:
-            self.channel.offer(batch)
-        else:
-            await self.channel.put(batch)
-        return over
+        return batch

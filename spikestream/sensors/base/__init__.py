@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
@@ -112,6 +112,15 @@ class Telling(Protocol):
 
     def stats(self) -> dict[str, Any]:
         """Return its figures, as maps, lists, numbers and texts."""
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A live sensor that holds what it got until the time of it has passed."""
+
+    def rest(self) -> Iterator[Batch]:
+        """Yield what is held, to whoever has ended the batches: it is counted as sent, and none is left."""
         ...
 
 

@@ -39,7 +39,8 @@ class Inflow:
         self._decoder = decoder
         self._length_us, self._slack_us = length_us, slack_us
         self._early: list[Array] = []
-        self._arriving: Iterator[Array] = iter(())  # what has been read, as far as no batch has it
+        self._arriving: Iterator[Array] = iter(())  # what has been read, as far as it has not been taken
+        self._due: Iterator[Events] = iter(())  # the batches it completes
         self._timeline: Timeline
 
     def intake(self) -> tuple[str, int, dict[str, int], dict[str, int], int]:
@@ -83,7 +84,8 @@ class Inflow:
         self._arriving, ended = iter(self._early), False
         try:
             while not ended:
-                for number, batch in enumerate(self._complete()):
+                self._due = self._complete()
+                for number, batch in enumerate(self._due):
                     yield self._sent(batch)
                     if number % TURN == TURN - 1:
                         await asyncio.sleep(0)
@@ -91,11 +93,17 @@ class Inflow:
             for batch in self._complete():
                 yield self._sent(batch)
         except SpikestreamError:
-            for batch in self._timeline.finish():
-                yield self._sent(batch)
+            for batch in self.rest():
+                yield batch
             raise
-        for batch in self._timeline.finish():
-            yield self._sent(batch)
+        for batch in self.rest():
+            yield batch
+
+    def rest(self) -> Iterator[Events]:
+        """Yield what is held, to whoever has ended the batches."""
+        with suppress(DeviceError):  # what is none of the format behind it is of no matter any more
+            yield from map(self._sent, self._due)
+        yield from map(self._sent, self._timeline.finish())
 
     def _complete(self) -> Iterator[Events]:
         """Yield the batches that are complete with what has come."""

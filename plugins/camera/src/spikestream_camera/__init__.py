@@ -135,14 +135,19 @@ class Camera:
                         self.sent += len(batch)
                         yield batch
         except DeviceError:
-            for batch in self._timeline.finish():
-                self.sent += len(batch)
+            for batch in self.rest():
                 yield batch
             raise
         finally:
             self._over.set()
             with suppress(RuntimeError):  # the loop is closed
                 await asyncio.to_thread(self._closed.wait, CLOSING_S)
+
+    def rest(self) -> Iterator[Events]:
+        """Yield what is held, to whoever has ended the batches."""
+        for batch in self._timeline.finish():
+            self.sent += len(batch)
+            yield batch
 
     def _placed(self, packet: Packet) -> Iterator[Events]:
         """Yield the batches that a packet completes; where something is missing in it, a gap comes first."""
