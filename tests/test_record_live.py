@@ -218,7 +218,7 @@ def test_the_account_of_a_recording_that_is_ended_closes(tmp_path):
         for k in range(0, 3_000, 100):
             sender.sendto(by_hand("faery", events[k : k + 100]), ("127.0.0.1", int(sensor.url.rpartition(":")[2])))
     sensors = [sensor]
-    with serving(on_the_line(events, size=(400, 300)), close=False) as port:
+    with serving(on_the_line(events, size=(640, 480)), close=False) as port:
         sensors.append(Dv(f"127.0.0.1:{port}", size="320x240", slack_us=10_000_000))
         for sensor in sensors:
             count = run(kept(sensor, lambda one: one.intake()[1]))
