@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import os
 import resource
 import signal
 import socket
 import subprocess
+import termios
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -224,3 +227,54 @@ def test_the_account_of_a_recording_that_is_ended_closes(tmp_path):
             count = run(kept(sensor, lambda one: one.intake()[1]))
             assert count == sensor.sent == 3_000 - 429
             assert sensor.intake()[1:] == (3_000, {}, {"outside": 429, "of another time": 0}, 0)
+
+
+# Rows of text.
+
+
+def typed(process: subprocess.Popen, text: str) -> None:
+    """Write to a process, and return when it has read that."""
+    process.stdin.write(text)
+    process.stdin.flush()
+    left = array.array("i", [1])
+    while left[0]:
+        fcntl.ioctl(process.stdin, termios.FIONREAD, left)
+        assert process.poll() is None
+
+
+def rows_of(events) -> str:
+    return "".join(f"{t},{x},{y},{int(p)}\n" for t, x, y, p in events.tolist())
+
+
+@pytest.mark.parametrize("header", ["t,x,y,p\n", ""])
+@pytest.mark.parametrize("count", [3, 40])
+def test_rows_that_came_before_a_signal_are_in_the_file(header, count, tmp_path):
+    events = stream_of(count, first=1_000_000)
+    uri = "stdin://?format=csv&size=320x240&slack_us=10000000"
+    with start("record", uri, tmp_path / "x.csv", "--strict", stdin=subprocess.PIPE) as process:
+        typed(process, header + rows_of(events) + "12345")  # half a row is none
+        process.send_signal(signal.SIGINT)
+        code, _, err = ended(process)
+    assert (code, err) == (130, "")
+    assert ss.read(tmp_path / "x.csv").data.tolist() == events.tolist()
+
+
+def test_rows_that_leave_a_doubt_when_a_signal_comes_are_told_of(tmp_path):
+    uri = "stdin://?format=csv&size=320x240"
+    with start("record", uri, tmp_path / "x.csv", stdin=subprocess.PIPE) as process:
+        typed(process, "1,2,3,1\n2,3,3,0\n")
+        process.send_signal(signal.SIGINT)
+        code, _, err = ended(process)
+    assert code == 130
+    assert "the rows fit" in err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_table_whose_size_nobody_tells_is_taken_as_large_as_its_first_rows_and_that_is_told(tmp_path):
+    rows = subprocess.run(["printf", "t,x,y,p\n1,2,3,1\n5,200,30,0\n"], stdout=subprocess.PIPE, check=True)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        cat.stdin.write(rows.stdout)
+        cat.stdin.close()
+        done = spikestream("record", "stdin://?format=csv", tmp_path / "x.csv", stdin=cat.stdout)
+    assert ss.read(tmp_path / "x.csv").data["t"].tolist() == [1, 5]
+    assert "no sensor size is stored" in done.stderr

@@ -14,6 +14,7 @@ from live_cases import SIZE, free_port, stream_of
 
 import spikestream as ss
 from spikestream.formats.prophesee import DAT
+from spikestream.sensors.base.inflow import SILENT_S
 
 EVENTS = stream_of(600, step_us=300)
 LIVE = """
@@ -103,6 +104,73 @@ def test_a_last_row_of_text_that_nothing_ends_comes_too():
         process.stdin.close()
         lines = [json.loads(line) for line in process.stdout]
     assert [t for line in lines for t in line[2]] == [10, 20]
+
+
+def lines_of(rows, order="txyp") -> list[bytes]:
+    columns = {"t": rows["t"], "x": rows["x"], "y": rows["y"], "p": rows["p"].astype(int)}
+    return ["{},{},{},{}\n".format(*row).encode() for row in zip(*(columns[name] for name in order), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("options", "header", "order"),
+    [
+        ("&size=320x240", b"# a comment\nt,x,y,p\n", "txyp"),
+        ("&size=320x240", b"p,t [us],x,y\n", "ptxy"),
+        ("", b"t,x@320,y@240,on\n", "txyp"),
+        ("&size=320x240&order=xypt", b"", "xypt"),
+    ],
+)
+def test_each_row_of_a_table_whose_columns_are_told_comes_before_the_next_is_written(options, header, order):
+    events = EVENTS[:6].copy()
+    events["t"] = 1_000_000 * np.arange(1, 7)  # ahead of all time that passes here
+    texts = lines_of(events, order)
+    with reading(f"stdin://?format=csv&slack_us=0{options}") as process:
+        write(process, header + texts[0])
+        came = [t for line in until(process, lambda line: line[2]) for t in line[2]]
+        for text in texts[1:]:
+            write(process, text)
+            came += [t for line in until(process, lambda line: line[2]) for t in line[2]]
+        assert came == events["t"].tolist()
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("header", [b"", b"t [s],x,y,p\n"])
+def test_rows_that_have_to_tell_the_columns_come_once_there_are_few(header):
+    """Seconds with a point, which one row leaves open; with a header that tells the unit the first row has to do."""
+    events = EVENTS[:40].copy()
+    events["t"][8:] += 10_000_000  # ahead of all time that passes here
+    texts = [b"%.6f,%d,%d,%d\n" % (t / 1e6, x, y, p) for t, x, y, p in events.tolist()]
+    with reading("stdin://?format=csv&size=320x240") as process:
+        write(process, header + b"".join(texts[:8]))
+        came = [t for line in until(process, lambda line: line[1] > EVENTS["t"][7]) for t in line[2]]
+        assert came == EVENTS["t"][:8].tolist()
+        write(process, b"".join(texts[8:]))
+        process.stdin.close()
+        came += [t for line in process.stdout for t in json.loads(line)[2]]
+    assert came == events["t"].tolist()
+
+
+def test_fewer_rows_come_when_there_is_silence_behind_them_and_half_a_row_waits():
+    with reading("stdin://?format=csv&size=320x240") as process:
+        write(process, b"70000 9 5 1\n70100 3 4 0\n9000000 8")
+        came = [t for line in until(process, lambda line: line[1] > 70_100) for t in line[2]]
+        assert came == [70_000, 70_100]
+        write(process, b" 1 0\n")
+        process.stdin.close()
+        came += [t for line in process.stdout for t in json.loads(line)[2]]
+    assert came == [70_000, 70_100, 9_000_000]
+
+
+def test_rows_that_leave_a_doubt_are_waited_for_and_told_of_in_the_end():
+    """Whether x or t comes first the first rows do not tell, nor does the silence behind them."""
+    with reading("stdin://?format=csv&size=320x240") as process:
+        write(process, b"1 2 3 1\n2 3 3 0\n")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(4 * SILENT_S)
+        write(process, b"100000 2 3 1\n")
+        process.stdin.close()
+        lines = [json.loads(line) for line in process.stdout]
+    assert [t for line in lines for t in line[2]] == [1, 2, 100_000]
 
 
 def test_what_is_none_of_the_format_is_told():

@@ -49,7 +49,9 @@ class Decoder(Protocol):
     Two are for files with an index: ``place(file, t)``, given the whole file, returns the byte from which on all events
     at ``t`` µs or later come, None where the index does not say; ``leap(byte)`` lets the bytes fed next be those there.
     Two are for formats that need them: ``notes`` lists what was taken for granted, one line each, nothing being wrong;
-    and ``last()`` yields the events that only the end of the bytes completes, see `ended`.
+    and ``last()`` yields the events that only the end of the bytes completes, see `ended`. One is for what is live:
+    ``settle(silent, over)`` yields events that are held until more bytes tell what they are, once there is a ``silent``
+    time behind them, or it is ``over``, which raises where too little is told.
     """
 
     size: tuple[int, int] | None

@@ -23,6 +23,8 @@ from spikestream.formats.csv.columns import (
 )
 from spikestream.formats.csv.head import Head, Table, understood
 
+FEW = 8
+"""So many rows have to do where what comes is live."""
 CHUNK = 1 << 18
 LONGEST = 1 << 16
 NEAR = 256
@@ -76,6 +78,7 @@ class Decoder:
         self._state = np.array([0, 0, 0, 0, -1], np.int64)
         self._rest = b""
         self._fed = 0
+        self._tried = (0, False)  # how many lines did not tell enough, and whether there was silence behind them
 
     def feed(self, data: memoryview) -> Iterator[Array]:
         """Return the arrays (n,) EVENT decoded from these bytes, to be iterated before more is fed.
@@ -89,6 +92,26 @@ class Decoder:
                 return iter(())
             return chain(self._events(self._understand(self._head.lines)), self._events(data))
         return self._events(data)
+
+    def settle(self, silent: bool, over: bool) -> Iterator[Array]:
+        """Yield the events of the first whole lines before there are 128 of them: for what is live.
+
+        As soon as the size and the columns are told, or, where the rows have to tell the columns, after eight of them,
+        or fewer if there is a ``silent`` time behind them; and whatever is told if it is ``over``, which raises
+        `RecordingError` where that is too little.
+        """
+        tried, self._tried = self._tried, (self._head.count, silent)
+        if self._table is not None or not self._head.count or (tried == self._tried and not over):
+            return
+        try:
+            table = understood(self._head.lines, self._order, self._unit)
+        except RecordingError:
+            if over:
+                raise
+            return
+        sized = (self._asked or table.columns.size) is not None
+        if table.rows and (over or (sized and (table.told or table.rows >= FEW or silent))):
+            yield from self._events(self._taken(table))
 
     def last(self) -> Iterator[Array]:
         """Yield the events of the last line, and of a recording of a few lines all."""
@@ -106,9 +129,11 @@ class Decoder:
             raise RecordingError("the recording is empty", offset=0, expected="rows of t, x, y and p")
 
     def _understand(self, lines: bytes) -> memoryview:
+        return self._taken(understood(lines, self._order, self._unit))
+
+    def _taken(self, table: Table) -> memoryview:
         """Settle what the columns are, and return the rows of the head."""
-        self._table = table = understood(lines, self._order, self._unit)
-        columns = table.columns
+        self._table, columns = table, table.columns
         early = memoryview(bytes(self._head.held[table.start :]))
         self._head.held.clear()
         self._roles = np.array(["_txyp".index(role) for role in columns.roles], np.int64)

@@ -29,24 +29,25 @@ BOX = re.compile(r"([1-9]\d{0,4})[ \t,;]+([1-9]\d{0,4})", re.ASCII)
 
 
 class Head:
-    """The first 128 lines that are no comments, or 64 KiB, in any pieces."""
+    """The first 128 lines that are no comments, or 64 KiB, in any pieces; ``count`` is how many have come."""
 
     def __init__(self) -> None:
         self.held = bytearray()
         self.done = False
-        self._at = self._lines = 0
+        self.count = 0
+        self._at = 0
 
     def feed(self, data: memoryview) -> memoryview:
         """Take bytes, and return those that come after the head."""
         taken = data[: MOST - len(self.held)]
         self.held += taken
-        while self._lines < ROWS and (stop := self.held.find(b"\n", self._at)) >= 0:
-            self._lines += not _is_none(self.held[self._at : stop].decode("utf-8", "replace").strip())
+        while self.count < ROWS and (stop := self.held.find(b"\n", self._at)) >= 0:
+            self.count += not _is_none(self.held[self._at : stop].decode("utf-8", "replace").strip())
             self._at = stop + 1
-        self.done = self._lines >= ROWS or len(self.held) >= MOST
+        self.done = self.count >= ROWS or len(self.held) >= MOST
         if self.done and not self._at:
             raise RecordingError(f"line 1 is longer than {MOST:,} bytes", expected="rows of t, x, y and p")
-        if self.done and not self._lines:
+        if self.done and not self.count:
             raise RecordingError(
                 f"the first {MOST:,} bytes are comments",
                 expected="a header or rows of t, x, y and p among them",
@@ -68,6 +69,9 @@ class Table(NamedTuple):
     unit_why: str
     start: int
     lines: int
+    rows: int
+    told: bool
+    """Whether the columns and the unit are those whatever rows follow: the head says them, or the user."""
 
 
 def understood(head: bytes, order: str | None, unit: str | None) -> Table:
@@ -89,13 +93,15 @@ def understood(head: bytes, order: str | None, unit: str | None) -> Table:
             continue
         if not rows:
             start, lines = min(at, len(head)), lines + 1
-    columns = _columns(header or remark.lstrip("#% \t"), rows, order)
+    names = header or remark.lstrip("#% \t")
+    columns = _columns(names, rows, order)
     if size or columns.size:
         columns = columns._replace(size=size or columns.size)
     unit = unit or columns.unit
     times = _times(columns, rows) if unit is None else []
     found, why = guessed_unit(times) if unit is None else (unit, "")
-    return Table(columns, found, why, start, lines)
+    told = bool(names or order) and (not why or found != "s")
+    return Table(columns, found, why, start, lines, len(rows), told)
 
 
 def looks_like(head: bytes) -> bool:

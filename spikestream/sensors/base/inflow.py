@@ -9,6 +9,7 @@ the daemon's business, which has a policy for it. Memory is what the decoder say
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from time import monotonic, monotonic_ns
@@ -20,8 +21,12 @@ from spikestream.formats.base import Decoder
 from spikestream.sensors.base.choices import size_of
 from spikestream.sensors.base.timeline import Timeline
 
+log = logging.getLogger(__name__)
+
 LOOK_S = 5.0
 """So long the other end may take until what it sends has told the size."""
+SILENT_S = 0.2
+"""After so long without a byte what has come has to tell what it is."""
 READ_BYTES = 256 << 10
 TURN = 64
 """Batches between two turns of the event loop, which is everybody's."""
@@ -38,6 +43,7 @@ class Inflow:
         self.sent = self.bytes = 0
         self._decoder = decoder
         self._length_us, self._slack_us = length_us, slack_us
+        self._heard_s = monotonic()
         self._early: list[Array] = []
         self._arriving: Iterator[Array] = iter(())  # what has been read, as far as it has not been taken
         self._due: Iterator[Events] = iter(())  # the batches it completes
@@ -65,16 +71,24 @@ class Inflow:
                 self._early += self._decoded(data)
                 ended = not data
         if not (self._decoder.size or self._early):
+            self._early += self._decoded(b"", over=True)
+        if not (self._decoder.size or self._early):
             when = "has ended before it has said" if ended else f"has not said within {LOOK_S:g} s"
             raise DeviceError(f"{self.url} {when} what it sends", remedy=f"see that it sends events; {why}")
         found = size or self._decoder.size
         self.size = found or size_of("", why)
+        for warning in self._decoder.warnings if size is None else ():
+            log.warning("%s: %s", self.url, warning)
         self._timeline = Timeline(self.size, length_us=self._length_us, slack_us=self._slack_us)
 
-    def _decoded(self, data: bytes) -> Iterator[Array]:
+    def _decoded(self, data: bytes, over: bool = False) -> Iterator[Array]:
+        """Yield the events of bytes, or of none for a while; all there are if it is ``over``."""
         self.bytes += len(data)
+        self._heard_s = monotonic() if data else self._heard_s
         try:
             yield from self._decoder.feed(memoryview(data))
+            if hasattr(self._decoder, "settle"):
+                yield from self._decoder.settle(monotonic() - self._heard_s > SILENT_S, over)
         except RecordingError as error:
             raise DeviceError(f"{self.url} does not send what it should: {error}") from error
 
@@ -93,17 +107,24 @@ class Inflow:
             for batch in self._complete():
                 yield self._sent(batch)
         except SpikestreamError:
-            for batch in self.rest():
-                yield batch
+            for batch in self._timeline.finish():
+                yield self._sent(batch)
             raise
-        for batch in self.rest():
-            yield batch
+        for batch in self._timeline.finish():
+            yield self._sent(batch)
 
     def rest(self) -> Iterator[Events]:
-        """Yield what is held, to whoever has ended the batches."""
-        with suppress(DeviceError):  # what is none of the format behind it is of no matter any more
+        """Yield what is held, to whoever has ended the batches; raises `DeviceError` for what leaves a doubt."""
+        trouble: DeviceError | None = None
+        try:
             yield from map(self._sent, self._due)
+            self._arriving = self._decoded(b"", over=True)
+            yield from map(self._sent, self._complete())
+        except DeviceError as error:
+            trouble = error
         yield from map(self._sent, self._timeline.finish())
+        if trouble is not None:
+            raise trouble
 
     def _complete(self) -> Iterator[Events]:
         """Yield the batches that are complete with what has come."""
