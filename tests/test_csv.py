@@ -72,6 +72,36 @@ def test_the_sizes_a_file_may_tell():
     assert "--size" in decoder.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "options", "few"),
+    [
+        (b"t,x,y,p\n1,2,3,1\n", {"size": (9, 9)}, (1, 1, 1)),
+        (b"t [s],x@9,y@9,p\n", {}, (0, 0, 0)),
+        (b"t [s],x@9,y@9,p\n0.1,2,3,1\n", {}, (1, 1, 1)),
+        (b"1,2,3,1\n", {"size": (9, 9), "order": "txyp"}, (1, 1, 1)),
+        (b"t,x,y,p\n1,2,3,1\n", {}, (0, 0, 1)),  # of which the size is not known
+        (b"70000,2,3,1\n70001,", {"size": (9, 9)}, (0, 1, 1)),
+        (b"70000,2,3,1\n" * 7, {"size": (9, 9)}, (0, 7, 7)),
+        (b"70000,2,3,1\n" * 8, {"size": (9, 9)}, (8, 8, 8)),
+        (b"t,x,y,p\n0.1000,2,3,1\n0.1001,2,3,1\n", {"size": (9, 9)}, (0, 2, 2)),
+        (b"1,2,3,1\n", {"size": (9, 9)}, (0, 0, None)),
+        (b"no,table\n", {"size": (9, 9)}, (0, 0, None)),
+        (b"", {}, (0, 0, 0)),
+    ],
+)
+def test_what_is_live_is_told_by_as_few_rows_as_leave_no_doubt(text, options, few):
+    """Rows that come at once, after a silence, and in the end, where a doubt is an error."""
+    for (silent, over), count in zip([(False, False), (True, False), (True, True)], few, strict=True):
+        decoder = Decoder(**options)
+        list(decoder.feed(memoryview(text)))
+        if count is None:
+            with pytest.raises(RecordingError):
+                list(decoder.settle(silent, over))
+            continue
+        assert sum(map(len, decoder.settle(silent, over))) == count
+        assert sum(map(len, decoder.settle(silent, over))) == 0
+
+
 @pytest.mark.parametrize("order", ["txyp", "xypt", "xytp", "ptxy", "xtpy", "tpxy"])
 @pytest.mark.parametrize("separator", [" ", ",", ";", "\t", ", "])
 @pytest.mark.parametrize("unit", ["us", "s"])
