@@ -313,3 +313,9 @@ def test_a_port_that_is_taken_is_a_device_error_that_says_how_to_find_out_by_who
     with pytest.raises(DeviceError, match="ss -ulpn"):
         Udp(sensor.url.removeprefix("udp://"), size="4x4")
     sensor._socket.close()
+
+
+def test_an_address_of_another_machine_is_not_said_to_be_taken():
+    with pytest.raises(DeviceError, match="ip -brief address") as caught:
+        Udp("192.0.2.1:9000", size="320x240")  # of documentation, RFC 5737
+    assert "ss -ulpn" not in str(caught.value)

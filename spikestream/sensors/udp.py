@@ -9,6 +9,7 @@ counted by reason, and so are those that come twice. Law: whatever anybody sends
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
@@ -145,7 +146,12 @@ class Udp:
                 text = f"'{host}' is no address of this machine"
                 raise ConfigError(text, key="sensor.uri", value=host, allowed="127.0.0.1, 0.0.0.0 for all") from error
             text = f"cannot listen to datagrams at {host}:{port}: {error.strerror}"
-            raise DeviceError(text, remedy=f"ss -ulpn 'sport = :{port}' tells who does") from error
+            remedies = {
+                errno.EADDRINUSE: f"ss -ulpn 'sport = :{port}' tells who does",
+                errno.EADDRNOTAVAIL: "an address of this machine, which 'ip -brief address' lists, or 0.0.0.0 for all",
+                errno.EACCES: "a port from 1024 on",
+            }
+            raise DeviceError(text, remedy=remedies.get(error.errno or 0, "")) from error
         sock.setblocking(False)
         self._place = host, sock.getsockname()[1]
         return sock
