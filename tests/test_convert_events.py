@@ -63,6 +63,8 @@ def test_the_camera_and_the_polarity_of_what_is_written(tmp_path):
         ("aedat4:zstd", "'zstd' is no option"),
         ("aedat4:size=3x3", "allowed: --size"),
         ("npz:order=txyp", "has no option 'order'"),
+        ("aedat4:format=evt2", "has no option 'format'"),
+        ("aedat4:keep=1", "has no option 'keep'"),
     ],
 )
 def test_what_is_no_option_of_the_written_format_is_told_and_nothing_is_written(told, words, tmp_path):

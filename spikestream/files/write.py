@@ -65,9 +65,7 @@ def _write(
 ) -> int:
     _check_path(path)
     path = Path(path)
-    writing = _format(path, format)
-    assert writing.writes is not None, "it is one that is written"
-    check_options(f"format '{writing.name}', written,", writing.writes, options, skip=0 if writing.encoder else 1)
+    writing = _checked(path, format, options)
     batches = iter(events if isinstance(events, Iterable) else (events,))
     first: Any = next(batches, no_events(0, 0))
     if not isinstance(first, Events):
@@ -89,9 +87,19 @@ def _check_path(path: object) -> None:
         raise ConfigError(text, key="path", remedy="ss.write(path, events): the path comes first")
 
 
-def format_to(path: str | os.PathLike[str], name: str | None = None) -> str:
-    """Return the name of the format that a file of this name is written in; raises `ConfigError` where none fits."""
-    return _format(Path(path), name).name
+def format_to(path: str | os.PathLike[str], name: str | None = None, options: Iterable[str] = ()) -> str:
+    """Return the name of the format that a file of this name is written in.
+
+    Raises `ConfigError` where none fits, or it has no option of these names.
+    """
+    return _checked(Path(path), name, options).name
+
+
+def _checked(path: Path, name: str | None, options: Iterable[str]) -> Format:
+    format = _format(path, name)
+    assert format.writes is not None, "it is one that is written"
+    check_options(f"format '{format.name}', written,", format.writes, options, skip=0 if format.encoder else 1)
+    return format
 
 
 def write_as(

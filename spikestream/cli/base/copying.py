@@ -153,7 +153,7 @@ def format_of(target: str, told: str | None) -> tuple[str, dict[str, str]]:
             "what is written is a file, not standard output", key="OUT", value=target, remedy="OUT.aedat4"
         )
     try:
-        return format_to(target, name or None), options
+        return format_to(target, name or None, options), options
     except ConfigError as error:
         if error.remedy.startswith("format="):  # as one says it in Python
             error.remedy = f"--as {error.allowed.partition(',')[0]}"
