@@ -74,13 +74,13 @@ def test_a_step_that_only_the_decoder_looks_at_is_seen(tmp_path, format, step_us
 
 @pytest.mark.parametrize("place", [(640, 0), (0, 480)])
 def test_a_pixel_that_only_the_decoder_looks_at_is_seen(tmp_path, place):
-    """AEDAT 3 keeps events outside of the size it tells."""
+    """AEDAT 3 keeps events outside of the size that is told."""
     made = scene(150_000)
     made["t"] = np.arange(150_000)
     made["x"][100_000], made["y"][100_000] = place
     path = tmp_path / "a.aedat3"
-    ss.write(path, ss.Events(0, 150_000, made, (640, 480)), format="aedat3")
-    with Reader(path) as reader:
+    ss.write(path, ss.Events(0, 150_000, made, (641, 481)), format="aedat3")
+    with Reader(path, size=(640, 480)) as reader:
         assert np.array_equal(gathered(reader), made)
     assert reader.problems == {"outside": 1}
 

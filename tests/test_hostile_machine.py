@@ -96,13 +96,15 @@ def test_work_goes_on_without_stderr_and_stdin(closed, tmp_path):
     assert (tmp_path / "m.npz").exists()
 
 
-def test_a_daemon_whose_log_nobody_reads_any_more_does_its_work(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_daemon_whose_log_nobody_reads_any_more_does_its_work(tmp_path, unbuffered):
     text = f'[sensor]\nuri = "{LOOKS}"\nspeed = "max"\n[checkpoint]\npath = "{tmp_path}/m.npz"\n'
     (tmp_path / "d.toml").write_text(text + "[network]\nneurons = 5\n")
     reading, writing = os.pipe()
     os.close(reading)
+    env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     done = subprocess.run(
-        command("run", tmp_path / "d.toml"), stderr=writing, stdout=subprocess.PIPE, timeout=PATIENCE_S
+        command("run", tmp_path / "d.toml"), stderr=writing, stdout=subprocess.PIPE, env=env, timeout=PATIENCE_S
     )
     os.close(writing)
     assert (done.returncode, done.stdout) == (0, b"")
@@ -114,10 +116,14 @@ def test_an_error_without_stderr_keeps_its_exit_code():
     assert (done.returncode, done.stdout) == (3, b"")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["replay", "--help"], ["plugins"]])
-def test_a_full_disk_behind_stdout_is_one_clear_error(args):
+def test_a_full_disk_behind_stdout_is_one_clear_error(args, unbuffered):
+    env = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command(*args), stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S)
+        done = subprocess.run(
+            command(*args), stdout=full, stderr=subprocess.PIPE, text=True, env=env, timeout=PATIENCE_S
+        )
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["error: cannot write to stdout: No space left on device"]
 

@@ -116,6 +116,8 @@ def printed(work: Callable[[], int]) -> int:
         mute_stdout()
         tell(f"error: cannot write to stdout: {error.strerror}\n")
         return 1
+    finally:
+        tell("")  # what is left of a log that nobody reads would change the exit code
     return code
 
 
@@ -127,7 +129,7 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
     parser.print_help = lambda file=None: print(parser.format_help(), end="")  # type: ignore[method-assign]
     try:
         with _ending_when_told():
-            return int(verb.run(parser.parse_args(args)))
+            return _ran(verb, parser.parse_args(args))
     except SystemExit as stop:  # of the parser, or of SIGTERM
         return int(stop.code or 0)
     except SpikestreamError as error:
@@ -135,6 +137,11 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _ran(verb: ModuleType, options: argparse.Namespace) -> int:
+    try:
+        return int(verb.run(options))
     except BrokenPipeError:
         mute_stdout()
         return 0
