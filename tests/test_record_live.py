@@ -49,7 +49,7 @@ def recording(target: Path, *args: object, most_bytes: int = 0, **options: objec
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
     ):
         try:
-            while not _taken(port):
+            while not _waiting(port):
                 assert process.poll() is None, process.communicate()
 
             def send(events) -> int:
@@ -61,23 +61,24 @@ def recording(target: Path, *args: object, most_bytes: int = 0, **options: objec
             process.kill()
 
 
-def _taken(port: int) -> bool:
-    """Return whether anybody listens at a port, without being there for a moment oneself."""
-    return f"0100007F:{port:04X} " in Path("/proc/net/udp").read_text()
+def _waiting(port: int) -> list[str]:
+    """Return what waits for those who listen at a port, without being there for a moment oneself."""
+    rows = (line.split() for line in Path("/proc/net/udp").read_text().splitlines())
+    return [row[4] for row in rows if row[1] == f"0100007F:{port:04X}"]
 
 
 def drained(port: int) -> None:
     """Return when all datagrams that were sent to a port have been read."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        (line,) = (row for row in Path("/proc/net/udp").read_text().splitlines() if f"0100007F:{port:04X} " in row)
-        if line.split()[4].endswith(":00000000"):
+        if all(queues.endswith(":00000000") for queues in _waiting(port)):
             return
     raise TimeoutError
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Return exit code, stdout and stderr of a process that ends."""
+    """Return exit code, stdout and stderr of a process that ends; its standard input ends after it."""
+    process.wait(PATIENCE_S)
     out, err = process.communicate(timeout=PATIENCE_S)
     assert "Traceback" not in err
     return process.returncode, out, err
