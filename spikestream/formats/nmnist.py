@@ -28,7 +28,7 @@ class Decoder:
 
     The format stores no size. Without ``size=`` it starts as N-MNIST's 34x34 and grows, before the events that need it
     are yielded, to the next usual size that holds them, with a warning. With ``size=``, events outside of it are
-    dropped and counted. Bounds: at most one event per 5 bytes, arrays of at most 32,768 events, nothing kept but a
+    dropped and counted. Bounds: at most one event per 5 bytes, arrays of at most 65,536 events, nothing kept but a
     record's first 4 bytes.
     """
 

@@ -25,7 +25,7 @@ class Decoder:
     left; ``raw=True`` leaves them as stored. Stamps count modulo 2^32: a step back of more than 2^31 µs is a wrap.
 
     `feed` reads the header at once but decodes when iterated, so ``sensor`` and ``size`` can be had without decoding.
-    Bounds: at most one event per 8 bytes, arrays of at most 32,768 events, and nothing kept but 1 MiB of header, then
+    Bounds: at most one event per 8 bytes, arrays of at most 65,536 events, and nothing kept but 1 MiB of header, then
     2 KiB of records while guessing, then the first 7 bytes of a record.
     """
 
@@ -146,7 +146,7 @@ class EarlyDecoder(Decoder):
     """Decode an AEDAT 1.0 recording as `Decoder` does 2.0: addresses of 16 bits, a header or none, all of a DVS128.
 
     A camera is never guessed: an AEChip that is no DVS128's and, without ``sensor=``, none at all are errors.
-    Bounds: at most one event per 6 bytes, arrays of at most 32,768 events, and nothing kept but 1 MiB of header, then
+    Bounds: at most one event per 6 bytes, arrays of at most 65,536 events, and nothing kept but 1 MiB of header, then
     the first 5 bytes of a record.
     """
 

@@ -13,8 +13,8 @@ WRAP = 1 << 32
 SIZE = "--size WIDTHxHEIGHT (?size=WIDTHxHEIGHT in a sensor's URI)"
 OUTSIDE = f"{SIZE}, or --filter crop:width=…,height=…"
 """What helps where events lie outside of the size that is stored with them."""
-CHUNK = 32_768
-"""Records handed on at a time, which bounds what is decoded at once: two arrays of these fit a core's cache."""
+CHUNK = 65_536
+"""Records handed on at a time, which bounds what is decoded at once: an array of them still fits a core's cache."""
 
 
 class Records:

@@ -31,7 +31,7 @@ class Decoder:
 
     The size is ``size=``, else the header's Width and Height; where these are not there, it grows to the next usual one
     with a warning. Events outside of it are dropped and counted. Stamps count modulo 2^32: a step back of more than
-    2^31 µs is a wrap. Bounds: 1 MiB of header, arrays of at most 32,768 events, and a record's first 7 bytes.
+    2^31 µs is a wrap. Bounds: 1 MiB of header, arrays of at most 65,536 events, and a record's first 7 bytes.
     """
 
     def __init__(self, sensor: str | None = None, size: tuple[int, int] | None = None, raw: bool = False) -> None:

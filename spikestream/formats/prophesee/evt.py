@@ -10,7 +10,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, Spare
 from spikestream.formats.base.extent import Extent
-from spikestream.formats.base.records import Records
+from spikestream.formats.base.records import CHUNK, Records
 from spikestream.formats.prophesee.header import Header
 
 SIZES = ((640, 480), (1280, 720), (2048, 2048))
@@ -107,6 +107,7 @@ class Evt2(_Decoder):
     """EVT 2.0: see `_Decoder`."""
 
     encoding = "evt2"
+    most = CHUNK
     record = np.dtype([("word", "<u4")])
 
     def _begin(self) -> Array:
