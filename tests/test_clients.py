@@ -225,8 +225,9 @@ def place(reader: str, url: str) -> list[str]:
 
 async def listening(hub, command: list[str]) -> asyncio.subprocess.Process:
     """Start a client and return once it has subscribed."""
+    due = hub.subscribers + 1  # counted before: it may have subscribed by the time that starting it is over
     client = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-    await hub.wait_subscribers(hub.subscribers + 1)
+    await hub.wait_subscribers(due)
     return client
 
 
