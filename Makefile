@@ -36,9 +36,11 @@ $(VENV)/oracles.stamp: $(VENV)/setup.stamp
 demo: setup
 	$(BIN)/spikestream demo
 
-# make test ARGS='-k aedat' runs a part of them.
+# Three workers for two cores, since many tests wait for a sound or a process; a file goes to one of them, so that what it
+# compiles is not compiled in all; files come in the order of conftest.py, which begins with the longest.
+# make test ARGS='-k aedat' runs a part of them, in one.
 test: $(VENV)/oracles.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),-q -n 3 --dist loadfile --no-loadscope-reorder)
 
 lint: setup
 	$(BIN)/ruff check $(CODE)
