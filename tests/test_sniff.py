@@ -11,6 +11,7 @@ import wave
 
 import numpy as np
 import pytest
+from wirebytes import golden
 
 from spikestream.batch import EVENT
 from spikestream.errors import RecordingError
@@ -89,6 +90,7 @@ def test_what_a_format_writes_it_is_taken_for(format):
         (wav(), "a.wav", "sound"),
         (gzip.compress(b"#!AER-DAT2.0\r\n", mtime=0), "a.aedat.gz", "packed with gzip"),
         (b"\x28\xb5\x2f\xfd\0", "a.zst", "Zstandard"),
+        (golden()["hello"], "a.ssp", "record of a run, or a segment of its log"),
     ],
 )
 def test_a_known_format_that_is_not_read_is_named(head, name, what):

@@ -67,8 +67,8 @@ def _refuse_no_recording(head: bytes, name: str) -> None:
         why = f"this is a Git-LFS pointer ({len(head)} bytes), not the recording"
         raise _not_known(head, name, f"git lfs pull --include {name}", why)
     if RECORD in head[:32]:
-        remedy = f"spikestream replay {name}, or spikestream convert {name} sound.wav for the sound in it"
-        raise RecordingError("this is a record of a run, not a recording", file=name, remedy=remedy)
+        remedy = f"spikestream replay {name} runs a record again, convert {name} sound.wav takes the sound out of it"
+        raise RecordingError("this is the record of a run, or a segment of its log", file=name, remedy=remedy)
     if head[:64].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         raise _not_known(head, name, "download it again", "this is a web page, not the recording")
 
