@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -177,6 +178,60 @@ def test_the_output_hash_sees_every_row_and_not_how_they_were_cut():
 def total_decisions(spikes):
     made = pipeline(readout={"window_us": 50_000}).stages["readout"]
     return made(Spikes(0, 100_000, spikes.t, spikes.axon))
+
+
+# Figures while it runs
+
+
+def slowly(*_):
+    time.sleep(0.003)
+    return ()
+
+
+@pytest.mark.parametrize("slow", ["mark", "watch"])
+def test_figures_stand_still_whatever_the_worker_is_about(slow):
+    """Neither what has left the channel nor what the watchers have yet to see counts as lost."""
+    made, seen = pipeline(), Watch()
+    stages = {"mark": slowly} if slow == "mark" else {"watch": [slowly, seen]}
+    engine = Engine(made, Given(grid(STREAM, 2_000)), **({"watch": [seen]} | stages))
+
+    async def work():
+        running, looks = asyncio.create_task(engine.run()), []
+        while not running.done():
+            async with engine.still() as still:
+                unseen = made.taken - sum(map(len, seen.batches))
+                looks.append((still, open_hops(engine), unseen))
+            await asyncio.sleep(0)
+        await running
+        return looks
+
+    looks = run(work())
+    assert set(map(str, looks)) == {"(True, [], 0)"}
+    assert len(looks) > 20
+
+
+def test_a_batch_that_takes_long_is_told_of_and_not_waited_for(monkeypatch):
+    monkeypatch.setattr("spikestream.service.engine.LOOKS", 20)
+    begun, free = threading.Event(), threading.Event()
+
+    def stuck(*_):
+        begun.set()
+        free.wait()
+
+    engine = Engine(pipeline(), Given([STREAM]), watch=[stuck])
+
+    async def work():
+        running, answers = asyncio.create_task(engine.run()), []
+        await stopped(begun.is_set)
+        async with engine.still() as still:
+            answers.append(still)
+        free.set()
+        await running
+        async with engine.still() as still:
+            answers.append(still)
+        return answers
+
+    assert run(work()) == [False, True]
 
 
 # Commands

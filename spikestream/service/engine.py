@@ -14,7 +14,8 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from time import monotonic_ns, time_ns
 from typing import TypeAlias
 
@@ -34,7 +35,7 @@ from spikestream.wire import Gap, kind_of
 HANDED_OVER = 8
 """Results that may wait for the loop before the worker waits."""
 LOOKS, LOOK_S = 500, 0.001
-"""So often, and so far apart, a moment is looked for in which the pipeline is idle."""
+"""So often, and so far apart, is it looked whether the pipeline is idle."""
 SECOND_US = 1_000_000
 LIVE_US, LIVE_BATCHES = 4_000_000, 1 << 13
 """So much stream time of a live sensor may wait for a slow pipeline, in so many batches at most."""
@@ -91,7 +92,8 @@ class Engine:
         self._commands = [(command.t, next(self._order), command) for command in commands]
         heapq.heapify(self._commands)
         self._lock = threading.Lock()
-        self._busy = threading.Lock()
+        self._busy = threading.Lock()  # a batch is in the pipeline, or with the watchers
+        self._next = threading.Lock()  # who holds it, goes before the next batch
         self._slots = threading.Semaphore(HANDED_OVER)
         self.stopping = False
         self._pump: asyncio.Task[None] | None = None
@@ -147,22 +149,19 @@ class Engine:
         await asyncio.to_thread(alone)
 
     @asynccontextmanager
-    async def still(self) -> AsyncIterator[None]:
+    async def still(self) -> AsyncIterator[bool]:
         """Keep the next batch from going into the pipeline for as long as this holds: figures stand still.
 
-        Where the pipeline is never idle it holds nothing, and what is read may be a batch apart.
+        Yields whether it does: not where a batch takes longer than anybody who asks for figures should wait.
         """
-        for _ in range(LOOKS):
-            if self._busy.acquire(blocking=False):
-                break
-            await asyncio.sleep(LOOK_S)
-        else:
-            yield
-            return
-        try:
-            yield
-        finally:
-            self._busy.release()
+        with ExitStack() as held:
+            for lock in (self._next, self._busy):
+                if not await _soon(partial(lock.acquire, blocking=False)):
+                    yield False
+                    return
+                held.callback(lock.release)
+            # What has left the channel may not have been counted yet; after that the worker waits for its turn.
+            yield await _soon(lambda: self._got == self.channel.given)
 
     def stop(self) -> None:
         """Take nothing more from the sensor; what was taken is still run and published, and nobody is waited for."""
@@ -301,6 +300,8 @@ class Engine:
         now = self.pipeline.now
         commands = [made for command in self._due(batch.stop) if (made := in_time(command, now, batch.start))]
         commands += self._mark(batch)
+        with self._next:
+            pass
         with self._busy:
             self.sound = False
             self.waterfall.begin(self.channel.waited_ns)
@@ -309,8 +310,8 @@ class Engine:
             self.sound = True
             self._run_rows += len(batch)
             self._handed.update({name: len(made) for name, made in outputs.items()})
-        for watch in self._watch:
-            watch(batch, commands, outputs)
+            for watch in self._watch:
+                watch(batch, commands, outputs)
         if self.progress.start is None:
             self.progress.start = batch.start
         self.progress.stop = batch.stop
@@ -366,6 +367,15 @@ class Engine:
             if not isinstance(made, Sound):
                 decided = isinstance(made, Decisions) and made.rows
                 hub.publish(f"{self.name}.{stage}.{kind_of(made)}", made, at if decided else ())
+
+
+async def _soon(reached: Callable[[], bool]) -> bool:
+    """Return whether that came true within half a second or so."""
+    for _ in range(LOOKS):
+        if reached():
+            return True
+        await asyncio.sleep(LOOK_S)
+    return False
 
 
 def _unix(*monotonic: int) -> tuple[int, ...]:

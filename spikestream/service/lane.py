@@ -153,15 +153,17 @@ class Lane:
         return [f"{hop}" for hop in self.hops() if hop.missing()]
 
     async def still_hops(self) -> list[Hop]:
-        """Return the ledger as it is while no batch is on its way, [] where a broken stage has kept one."""
-        async with self.engine.still():
+        """Return the ledger as it is while no batch is on its way, [] where one takes long or broke a stage."""
+        async with self.engine.still() as still:
+            if not still or not self.engine.sound:
+                return []
             hops = self.hops()
             for _ in range(SETTLING):
                 if not any(hop.missing() for hop in hops):
                     break
-                await asyncio.sleep(SETTLING_S)  # the worker may have been on its way to the pipeline
+                await asyncio.sleep(SETTLING_S)  # a device counts in a thread of its own
                 hops = self.hops()
-            return hops if self.engine.sound else []
+            return hops
 
     def hops(self) -> list[Hop]:
         """Return the loss ledger from the sensor on."""
