@@ -141,10 +141,27 @@ def test_an_unknown_sensor_or_polarity_names_the_nearest_and_the_allowed():
         Encoder(sensor="dvs128", polarity="on")
 
 
-def test_a_size_replaces_the_cameras_and_what_lies_outside_is_counted():
-    decoder = Decoder(size=(208, 192))
+@pytest.mark.parametrize(
+    ("size", "options", "expected"),
+    [
+        ((346, 260), {}, [(1, 239, 179, True), (2, 0, 0, True)]),
+        ((100, 90), {}, [(2, 0, 0, True)]),
+        ((346, 260), {"raw": True}, [(1, 0, 0, True), (2, 239, 179, True), (3, 240, 0, True), (4, 0, 180, True)]),
+        ((240, 180), {"sensor": "davis240"}, [(1, 239, 179, True), (2, 0, 0, True)]),
+    ],
+)
+def test_a_camera_is_turned_round_itself_whatever_size_is_wanted_of_it(size, options, expected):
+    words = records(*((davis(x, y, 1), t) for t, x, y in ((1, 0, 0), (2, 239, 179), (3, 240, 0), (4, 0, 180))))
+    decoder = Decoder(size=size, **options)
+    assert read(decoder, header() + words).tolist() == expected
+    assert (decoder.size, decoder.skipped) == (size, {"outside": 4 - len(expected)} if len(expected) < 4 else {})
+
+
+def test_a_camera_that_only_has_the_addresses_of_another_has_the_size_that_is_said():
+    decoder = Decoder(sensor="davis240", size=(208, 192))
     words = records((davis(207, 191, 1), 1), (davis(208, 0, 1), 2), (davis(0, 192, 1), 3), (davis(0, 0, 0), 4))
-    assert read(decoder, header() + words).tolist() == [(1, 0, 0, True), (4, 207, 191, False)]
+    text = header().replace(b"DAVIS240C", b"DAVIS208Mono")
+    assert read(decoder, text + words).tolist() == [(1, 0, 0, True), (4, 207, 191, False)]
     assert decoder.skipped == {"outside": 2}
     assert decoder.size == (208, 192)
 

@@ -31,7 +31,10 @@ def test_version_3_0_counts_rows_from_the_bottom(step: int | None, end: bytes):
     data = head("#Source 1: DVS128", version="3.0", end=end) + packet(event30(5, 127, 0, 1) + event30(6, 0, 127, 0))
     assert rows(decode(data, step)) == [(5, 127, 127, True), (6, 0, 0, False)]
     assert rows(decode(data, step, raw=True)) == [(5, 127, 0, True), (6, 0, 127, False)]
-    assert rows(decode(data, step, size=(128, 200))) == [(5, 127, 199, True), (6, 0, 72, False)]
+    assert rows(decode(data, step, size=(128, 200))) == [(5, 127, 127, True), (6, 0, 0, False)]
+    assert rows(decode(data, step, size=(346, 260), sensor="davis346")) == [(5, 127, 259, True), (6, 0, 132, False)]
+    unknown = data.replace(b"DVS128", b"?")
+    assert rows(decode(unknown, step, size=(128, 200))) == [(5, 127, 199, True), (6, 0, 72, False)]
 
 
 def test_version_3_0_without_a_height():

@@ -36,10 +36,11 @@ def decode(
     """Write the events of ``records`` (n,) into ``out`` (n,) EVENT and return how many there are.
 
     A record has the fields ``word``, uint32 or uint16, and ``stamp``, uint32, as stored. ``layout``: bits that a word
-    lacks to 32, width, height, x shift, x mask, y shift, y mask, polarity mask, its value for ON, mask of special
-    words, 1 where a word may carry APS or IMU samples. ``turn``: to the origin top left; else as stored.
+    lacks to 32, width and height of the sensor, width and height of what is wanted of it, x shift, x mask, y shift, y
+    mask, polarity mask, its value for ON, mask of special words, 1 where a word may carry APS or IMU samples.
+    ``turn``: to the origin top left of the sensor; else as stored.
     """
-    lacking, width, height, x_shift, x_mask, y_shift, y_mask, p_mask, on, special, davis = layout
+    lacking, own_width, own_height, width, height, x_shift, x_mask, y_shift, y_mask, p_mask, on, special, davis = layout
     base, last = state[0], state[1]
     n = 0
     for i in range(len(records)):
@@ -55,13 +56,15 @@ def decode(
             state[4] += 1
             continue
         x, y = (word >> x_shift) & x_mask, (word >> y_shift) & y_mask
-        if x >= width or y >= height:
+        if turn:
+            x, y = own_width - 1 - x, own_height - 1 - y
+        if x < 0 or x >= width or y < 0 or y >= height:
             state[5] += 1
             continue
         event = out[n]
         event["t"] = base + stamp
-        event["x"] = width - 1 - x if turn else x
-        event["y"] = height - 1 - y if turn else y
+        event["x"] = x
+        event["y"] = y
         event["p"] = (word & p_mask) == on
         n += 1
     state[0], state[1] = base, last

@@ -27,9 +27,9 @@ class Camera(NamedTuple):
     davis: bool = False
     """Whether bit 31 marks words that carry APS or IMU samples."""
 
-    def code(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """Return the plain numbers the kernel takes, for a sensor of this size."""
-        return (*size, *self.x, *self.y, *self.p, self.special, int(self.davis))
+    def code(self, own: tuple[int, int], size: tuple[int, int]) -> tuple[int, ...]:
+        """Return the plain numbers the kernel takes, for a sensor of ``own`` pixels of which ``size`` are wanted."""
+        return (*own, *size, *self.x, *self.y, *self.p, self.special, int(self.davis))
 
     def fits(self, words: Array) -> bool:
         """Return whether all these address words (n,) int64 could be this camera's."""

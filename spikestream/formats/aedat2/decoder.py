@@ -20,9 +20,11 @@ class Decoder:
     """Decode an AEDAT 2.0 recording fed in any pieces; only DVS events come out, the rest is counted in ``skipped``.
 
     The camera is ``sensor=``, else the header's AEChip, else guessed from the first 256 addresses with a warning; an
-    unknown AEChip, and a file too short for a guess, are errors that say what to choose. ``size=`` (width, height)
-    replaces the camera's own; events outside of it are dropped and counted. Both axes are turned to the origin top
-    left; ``raw=True`` leaves them as stored. Stamps count modulo 2^32: a step back of more than 2^31 µs is a wrap.
+    unknown AEChip, and a file too short for a guess, are errors that say what to choose. Events outside of ``size=``
+    (width, height), else of the camera, are dropped and counted. Both axes are turned to the origin top left of the
+    camera, which has ``size`` pixels only where ``sensor=`` says how its addresses are laid out and the header does not
+    name that very camera; ``raw=True`` leaves them as stored. Stamps count modulo 2^32: a step back of more than
+    2^31 µs is a wrap.
 
     `feed` reads the header at once but decodes when iterated, so ``sensor`` and ``size`` can be had without decoding.
     Bounds: at most one event per 8 bytes, arrays of at most 65,536 events, and nothing kept but 1 MiB of header, then
@@ -52,12 +54,14 @@ class Decoder:
         self._records = Records(self.version.width)
         self._fed = 0
         if sensor is not None:
-            self._use(sensor)
+            self._use(sensor, itself=False)
 
-    def _use(self, sensor: str) -> None:
+    def _use(self, sensor: str, *, itself: bool = True) -> None:
+        """Read as that camera does, which this one is ``itself``, or lays out its addresses as."""
         layout = camera(sensor, self._polarity)
         self.sensor, self.size = of_chip(sensor), self.size or layout.size
-        self._code = (8 * (4 - self.version.address), *layout.code(self.size))
+        code = layout.code(layout.size if itself else self.size, self.size)
+        self._code = (8 * (4 - self.version.address), *code)
         self.notes = [OTHERWISE[self._polarity]] if self.sensor == "dvs128" else []
 
     def feed(self, data: memoryview) -> Iterator[Array]:
@@ -81,7 +85,7 @@ class Decoder:
             self.warnings.append(f"the header line at byte {at:,} holds control characters; taken for text")
         if self.sensor and chip and known != self.sensor:
             self.warnings.append(f"the header names {chip}; read as {self.sensor} all the same, as sensor= says")
-        elif not self.sensor and known:
+        elif known:
             self._use(known)
         elif not self.sensor and chip:
             raise RecordingError(
@@ -152,11 +156,11 @@ class EarlyDecoder(Decoder):
 
     version = V1
 
-    def _use(self, sensor: str) -> None:
+    def _use(self, sensor: str, *, itself: bool = True) -> None:
         if camera(sensor, self._polarity) is not camera("dvs128", self._polarity):
             what = f"'{sensor}' has no addresses of 16 bits, as AEDAT 1.0 has"
             raise ConfigError(what, key="sensor", value=sensor, allowed="dvs128")
-        super()._use(sensor)
+        super()._use(sensor, itself=itself)
 
     def _take_header(self) -> None:
         chip = self._header.chip[:80]

@@ -62,9 +62,9 @@ class Decoder:
     ``skipped`` counts packets of other kinds and events that are marked invalid or of another source. ``stream`` is the
     number of the source, by default the first that the header lists or, where it lists at most one, that of the first
     polarity packet. The size is ``size=`` (width, height), else that of the camera ``sensor=``, else of the one the
-    header names, else it grows with the events to the next usual one, with a warning. 3.0 counts rows from the bottom:
-    they are turned round, ``raw=True`` leaves them as stored. `feed` reads the header at once and events when iterated,
-    so a header can be had without decoding.
+    header names, else it grows with the events to the next usual one, with a warning. 3.0 counts rows from the bottom
+    of the camera: they are turned round, ``raw=True`` leaves them as stored. `feed` reads the header at once and events
+    when iterated, so a header can be had without decoding.
 
     Bounds: 1 MiB of header, then the first 35 bytes of what is incomplete; arrays of at most 65,536 events.
     """
@@ -77,6 +77,7 @@ class Decoder:
         stream: int | str | None = None,
     ) -> None:
         self.sensor = sensor or ""
+        self._own = device(sensor)[1] if sensor else None
         self.size = size or (known(sensor) if sensor else None)
         self.skipped: dict[str, int] = {}
         self.empty: Empty = Spare()
@@ -133,6 +134,7 @@ class Decoder:
             self.warnings.append(f"{len(sources)} sources: read {self._source}, left out {text}; choose with stream=")
         camera = sources.get(next(iter(sources), 0) if self._source is None else self._source, "")
         name, size = device(camera)
+        self._own = self._own or size
         self.sensor, self.size = self.sensor or name, self.size or size
         self._extent = Extent(USUAL, self.size)
         self._layout = LAYOUTS[self._header.version]
@@ -194,7 +196,8 @@ class Decoder:
         words = np.frombuffer(data, WORDS)
         words.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
         layout = self._layout
-        top = self.size[1] - 1 if layout.bottom and not self._raw and self.size else -1
+        own = self._own or self.size  # rows are counted from the bottom of the sensor, whatever is wanted of it
+        top = own[1] - 1 if layout.bottom and not self._raw and own else -1
         events = self.empty(len(words))
         code = (layout.x_shift, layout.y_shift, layout.y_mask, top, *self._extent.limits)
         n = decode(words, packet.overflows << 31, code, self._state, events.view(PACKED))
