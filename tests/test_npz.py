@@ -20,6 +20,7 @@ from plainformat import error_of
 
 import spikestream as ss
 from spikestream.batch import EVENT, Events
+from spikestream.cli.info import as_text
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.files.reader import Reader
 from spikestream.files.spikes import write_spikes
@@ -134,6 +135,7 @@ def test_the_header_alone_says_how_many_events_there_are(tmp_path):
     for name, count in (("a.npz", 100), ("a.npy", 200)):
         facts = ss.info(tmp_path / name, scan=False)
         assert (facts.events, facts.first_t, facts.problems) == (count, None, {})
+        assert f"events      {count} (without --fast" in as_text(facts)
     assert ss.info(tmp_path / "a.npz").on_share == pytest.approx(scene(100)["p"].mean())
 
 

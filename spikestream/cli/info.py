@@ -136,8 +136,10 @@ def _of_events(found: RecordingInfo) -> list[str]:
     lines = [f"  sensor      {found.sensor or 'unknown'}, {size} pixels"]
     if found.events is None:
         lines.append("  events      not counted (without --fast they are)")
-    elif not found.events or found.first_t is None or found.last_t is None:
+    elif not found.events:
         lines.append("  events      none")
+    elif found.first_t is None or found.last_t is None:
+        lines.append(f"  events      {found.events:,} (without --fast their times are looked at)")
     else:
         duration = show_us(found.duration_us or 0)
         lines.append(f"  events      {found.events:,} in {duration}, {show_count(found.rate_hz or 0)}events/s")
