@@ -234,7 +234,8 @@ def check(batch: Batch) -> None:
 def by_fields(found: object) -> tuple[Array, Array, Array, Array]:
     """Return t, x and y (n,) int64 and p (n,) bool of events in fields of any order and type, as tonic has them.
 
-    Without y they are of row 0, without p ON; p above 0 is ON. Raises `RecordingError` for what are no events.
+    Without y they are of row 0, without p ON. Raises `RecordingError` for what are no events: a t with fractions, which
+    is not in µs, or a p that is neither 0 and 1 nor -1 and 1.
     """
     names = getattr(getattr(found, "dtype", None), "names", None) or ()
     if isinstance(found, np.ndarray) and found.ndim == 2 and 1 in found.shape:  # a column of MATLAB's
@@ -247,15 +248,21 @@ def by_fields(found: object) -> tuple[Array, Array, Array, Array]:
             found=", ".join(names) or kind,
             remedy=f"the .data of the {type(found).__name__}" if isinstance(found, Events) else "",
         )
-    t, x = _whole(found["t"]), _whole(found["x"])
-    y = _whole(found["y"]) if "y" in names else np.zeros(len(t), np.int64)
-    return t, x, y, found["p"] > 0 if "p" in names else np.ones(len(t), bool)
+    t, x, y, p = (_whole(found, name) if name in names else None for name in "txyp")
+    assert t is not None and x is not None
+    if p is not None and len(p) and not (p.min() >= -1 and p.max() <= 1):
+        raise RecordingError("p is no polarity", expected="0 and 1, or -1 and 1", found=f"{p.min()} to {p.max()}")
+    return t, x, np.zeros(len(t), np.int64) if y is None else y, np.ones(len(t), bool) if p is None else p > 0
 
 
-def _whole(column: Array) -> Array:
-    """Return a column as int64, whatever numbers it holds; raises `RecordingError` for what no int64 can hold."""
-    if column.dtype.kind in "ui" and column.dtype != np.uint64:
+def _whole(found: Array, name: str) -> Array:
+    """Return a column as int64, whatever type its whole numbers have; raises `RecordingError` for others."""
+    column = found[name]
+    if column.dtype.kind in "uib" and column.dtype != np.uint64:
         return column.astype(np.int64)
-    if column.dtype.kind not in "fub" or not np.all(np.abs(column.astype(np.float64)) < 2.0**62):
-        raise RecordingError("these are no numbers of events", found=str(column.dtype))
-    return np.floor(column).astype(np.int64)
+    if column.dtype.kind not in "fu" or not np.all(np.abs(column.astype(np.float64)) < 2.0**62):
+        raise RecordingError(f"{name} holds no numbers of events", found=str(column.dtype))
+    if not np.all(column == np.floor(column)):
+        remedy = "np.rint(t) of µs, np.rint(t * 1e6) of s, first" if name == "t" else ""
+        raise RecordingError(f"{name} holds fractions", expected="whole µs" if name == "t" else "", remedy=remedy)
+    return column.astype(np.int64)

@@ -200,6 +200,11 @@ def test_what_cannot_be_is_said():
         ss.Transform(ss.Filters([], size=SIZE), flat=True)
     with pytest.raises(ss.RecordingError, match="no events"):
         ss.Transform(ss.Address(SIZE))(np.zeros((4, 4)))
+    seconds = np.array([(1, 1, 0.25, 1)], [("x", "<i8"), ("y", "<i8"), ("t", "<f8"), ("p", "<i8")])
+    with pytest.raises(ss.RecordingError, match=r"^t holds fractions(.|\n)*1e6"):
+        ss.Transform(ss.Address(SIZE))(seconds)
+    with pytest.raises(ss.RecordingError, match=r"^p is no polarity(.|\n)*found 1 to 2"):
+        ss.Transform(ss.Address(SIZE))(np.array([(1, 1, 0, 1), (1, 1, 1, 2)], PLAIN))
     with pytest.raises(ss.ConfigError, match="addresses are made of events"):
         ss.Transform(ss.Address(SIZE), ss.Address(SIZE))(scene())
     with pytest.raises(ss.ConfigError, match="gives no decisions"):
@@ -237,6 +242,11 @@ def test_other_slips_are_one_clear_error():
         ss.Transform(ss.Address(SIZE))(events)
     with pytest.raises(ss.RecordingError, match="found an array of float64"):
         ss.Transform(ss.Address(SIZE))(np.zeros((4, 4)))
+    seconds = np.array([(1, 1, 0.25, 1)], [("x", "<i8"), ("y", "<i8"), ("t", "<f8"), ("p", "<i8")])
+    with pytest.raises(ss.RecordingError, match=r"^t holds fractions(.|\n)*1e6"):
+        ss.Transform(ss.Address(SIZE))(seconds)
+    with pytest.raises(ss.RecordingError, match=r"^p is no polarity(.|\n)*found 1 to 2"):
+        ss.Transform(ss.Address(SIZE))(np.array([(1, 1, 0, 1), (1, 1, 1, 2)], PLAIN))
     for rows in ("crop", ["crop:x=1"], {"kind": "downsample", "factor": 2}, 5):
         with pytest.raises(ss.ConfigError, match="are no rows of filters"):
             ss.Filters(rows, size=SIZE)
