@@ -31,12 +31,20 @@ MOST_REWARD = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Events of a pixel sensor: ``data`` (n,) EVENT, ``size`` (width, height) in pixels or None where unknown."""
+    """Events of a pixel sensor: ``data`` (n,) EVENT, ``size`` (width, height) in pixels or None where unknown.
+
+    Other fields t, x, y, p of whole numbers are made EVENT; raises `RecordingError` for what cannot be.
+    """
 
     start: int
     stop: int
     data: Array
     size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        kind = getattr(self.data, "dtype", None)
+        if kind is not EVENT and kind != EVENT:
+            object.__setattr__(self, "data", _as_event(self.data))
 
     def __len__(self) -> int:
         return len(self.data)
@@ -248,11 +256,24 @@ def by_fields(found: object) -> tuple[Array, Array, Array, Array]:
             found=", ".join(names) or kind,
             remedy=f"the .data of the {type(found).__name__}" if isinstance(found, Events) else "",
         )
-    t, x, y, p = (_whole(found, name) if name in names else None for name in "txyp")
-    assert t is not None and x is not None
-    if p is not None and len(p) and not (p.min() >= -1 and p.max() <= 1):
+    t, x = _whole(found, "t"), _whole(found, "x")
+    y = _whole(found, "y") if "y" in names else np.zeros(len(t), np.int64)
+    p = _whole(found, "p") if "p" in names else np.ones(len(t), np.int64)
+    if len(p) and not (p.min() >= -1 and p.max() <= 1):
         raise RecordingError("p is no polarity", expected="0 and 1, or -1 and 1", found=f"{p.min()} to {p.max()}")
-    return t, x, np.zeros(len(t), np.int64) if y is None else y, np.ones(len(t), bool) if p is None else p > 0
+    return t, x, y, p > 0
+
+
+def _as_event(found: Array) -> Array:
+    """Return events in other fields as EVENT (n,); raises `RecordingError` where they hold what EVENT cannot."""
+    t, x, y, p = by_fields(found)
+    for name, column in (("x", x), ("y", y)):
+        if len(column) and not 0 <= column.min() <= column.max() <= 0xFFFF:
+            low, high = column.min(), column.max()
+            raise RecordingError(f"{name} is no pixel", expected="0 to 65,535", found=f"{low} to {high}")
+    made = np.empty(len(t), EVENT)
+    made["t"], made["x"], made["y"], made["p"] = t, x, y, p
+    return made
 
 
 def _whole(found: Array, name: str) -> Array:

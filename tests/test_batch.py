@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import spikestream as ss
 from spikestream.batch import (
     EVENT,
     SPIKE,
@@ -28,7 +29,7 @@ from spikestream.batch import (
     no_spikes,
     stamps,
 )
-from spikestream.errors import SpikestreamError
+from spikestream.errors import RecordingError, SpikestreamError
 
 
 def events(start: int, stop: int, *times: int) -> Events:
@@ -194,3 +195,33 @@ def test_sound_is_joined():
 def test_one_batch_alone_is_itself():
     batch = events(0, 9, 1)
     assert concat([batch]) is batch
+
+
+FOREIGN = np.dtype([("x", "<i4"), ("y", "<i4"), ("t", "<f8"), ("p", "<i2")])
+
+
+def test_events_in_fields_of_others_become_ours(tmp_path):
+    made = Events(0, 10, np.array([(1, 2, 5, -1), (65_535, 4, 6, 1)], FOREIGN), (65_536, 10))
+    assert made.data.dtype == EVENT
+    assert made.data.tolist() == [(5, 1, 2, False), (6, 65_535, 4, True)]
+    ss.write(tmp_path / "a.csv", made)
+    assert np.array_equal(ss.read(tmp_path / "a.csv").data, made.data)
+    ours = np.zeros(3, EVENT)
+    assert Events(0, 1, ours).data is ours
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (np.array([(1, 1, 0.5, 1)], FOREIGN), r"t holds fractions(.|\n)*1e6"),
+        (np.array([(-1, 1, 1, 1)], FOREIGN), "x is no pixel(.|\n)*found -1"),
+        (np.array([(1, 65_536, 1, 1)], FOREIGN), "y is no pixel(.|\n)*65536"),
+        (np.array([(1, 1, 1, 2)], FOREIGN), "p is no polarity"),
+        (np.array([(1, 1, 1, -2)], FOREIGN), "p is no polarity"),
+        (np.zeros((4, 4)), "these are no events"),
+        ([1, 2, 3], "found a list"),
+    ],
+)
+def test_what_cannot_become_events_is_refused(data, what):
+    with pytest.raises(RecordingError, match=what):
+        Events(0, 10, data)

@@ -26,7 +26,8 @@ def decode(
     """Write the valid ones of ``words`` (n,) WORDS into ``events`` (>= n,) PACKED and return how many there are.
 
     ``base`` µs are added to every t. ``layout``: x is what lies above its first number, y what its third leaves above
-    its second; a fourth >= 0 turns y round: row 0 becomes it, and there are none above; then the width and the height that tidy events lie in.
+    its second; a fourth >= 0 turns y round: row 0 becomes it, and there are none above; then the width and the height
+    that tidy events lie in.
     """
     x_shift, y_shift, y_mask, top, width, height = layout
     last, untidy, n = state[0], False, np.uint64(0)
