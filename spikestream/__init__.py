@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ModelError,
         PluginError,
         RecordingError,
+        RecordingWarning,
         SpikestreamError,
     )
     from spikestream.files.info import RecordingInfo, info
@@ -73,7 +74,7 @@ _HOMES = {
     "spikestream.compiling": "compile",
     "spikestream.config": "Config read_config",
     "spikestream.errors": (
-        "ClientError ConfigError DeviceError ModelError PluginError RecordingError SpikestreamError"
+        "ClientError ConfigError DeviceError ModelError PluginError RecordingError RecordingWarning SpikestreamError"
     ),
     "spikestream.files.info": "RecordingInfo info",
     "spikestream.files.nir": "read_nir write_nir",
@@ -155,6 +156,7 @@ __all__ = [
     "Readout",
     "RecordingError",
     "RecordingInfo",
+    "RecordingWarning",
     "Rule",
     "Setting",
     "Simulator",

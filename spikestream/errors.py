@@ -80,6 +80,10 @@ class RecordingError(SpikestreamError):
         return ([", ".join(facts)] if facts else []) + list(self.details)
 
 
+class RecordingWarning(UserWarning):
+    """Something had to be guessed in reading a recording, or is wrong with its events."""
+
+
 class ConfigError(SpikestreamError):
     """A setting is unknown or out of its range."""
 

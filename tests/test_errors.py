@@ -56,7 +56,7 @@ def test_texts(error: SpikestreamError, text: str):
 
 
 def test_exit_codes():
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SpikestreamError)]
     codes = {kind.__name__: kind.exit_code for kind in kinds}
     assert codes == {
         "SpikestreamError": 1,

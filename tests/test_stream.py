@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plainformat import at, plain, python, save
 
+import spikestream as ss
 import spikestream.files.stream as room
 from spikestream.batch import EVENT, check
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.files.stream import REST_US, SILENCE_US, batches, stream
 
 __all__ = ["plain"]
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def naive(times, length, grid, start=0, stop=None, until=None):
@@ -260,3 +265,57 @@ print(count, peak() - before)
     count, grown = (int(word) for word in python(code, plain, path, small, text=True).stdout.split())
     assert count == 5_000_000
     assert grown < 16, f"{grown} MiB for a file of 62 MiB"
+
+
+def test_the_example_of_the_docs_runs(tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    code = page.partition("## From NumPy, and back\n")[2].partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "recordings").symlink_to(ROOT / "recordings")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/formats.md", "exec"), {})
+    whole, later = ss.read(ROOT / "recordings" / "looks.aedat4").data, ss.read("later.aedat4").data
+    first = whole["t"][0]
+    part = whole[(whole["t"] >= first + 1_000_000) & (whole["t"] < first + 2_000_000)]
+    assert np.array_equal(later["t"], part["t"] - part["t"][0])
+    assert np.array_equal(later["p"], ~part["p"])
+    assert capsys.readouterr().out.startswith(f"{len(part)} ")
+
+
+# What Python is told
+
+
+def told(call):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        call()
+    return [(Path(one.filename).name, one.category, str(one.message)) for one in found]
+
+
+@pytest.mark.parametrize("way", [ss.read, lambda path, **reading: [*ss.stream(path, **reading)]])
+def test_what_was_guessed_or_is_wrong_is_a_warning_at_the_callers_line(way, tmp_path):
+    rows = [(900 - i, i % 5, i % 3, i % 2) for i in range(300)]
+    np.save(tmp_path / "a.npy", np.add(rows, (0.5, 0, 0, 0)))
+    path = tmp_path / "b.csv"
+    path.write_text("t,x,y,p\n" + "".join("{},{},{},{}\n".format(*row) for row in rows))
+    (steps,) = [text for text in told(lambda: way(path)) if "backward" in text[2]]
+    assert steps[:2] == (Path(__file__).name, ss.RecordingWarning)
+    assert steps[2].startswith(f"{path}: 299 backward time steps")
+    assert steps[2].endswith("time policy 'clamp' used")
+    (unit,) = [text for _, _, text in told(lambda: way(tmp_path / "a.npy", order="txyp")) if "unit=" in text]
+    assert "taken as s" in unit
+
+
+def test_nothing_is_said_of_a_good_recording(plain, tmp_path):
+    path = save(tmp_path / "a.plain", at(range(0, 200_000, 7)))
+    assert told(lambda: (ss.read(path), [*ss.stream(path)])) == []
+
+
+@pytest.mark.parametrize(("start", "stop"), [(None, 50), (7, None), (0, 1), (20, 21), (199_993, 10**9), (300, 1_200)])
+def test_a_part_is_what_lies_in_it(plain, tmp_path, start, stop):
+    times = 11 + np.cumsum(np.arange(700) % 5)
+    path = save(tmp_path / "a.plain", at(times))
+    found = ss.read(path, from_us=start, to_us=stop)
+    inside = (times >= 11 + (start or 0)) & (times < 11 + (10**12 if stop is None else stop))
+    assert found.data["t"].tolist() == times[inside].tolist()
+    assert (found.start, found.stop) == ((times[inside][0], times[inside][-1] + 1) if inside.any() else (0, 0))
+    assert ss.read(path, from_us=0).data["t"].tolist() == times.tolist()

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
+from warnings import warn
 
 import numpy as np
 
 from spikestream.batch import EVENT, Array, Events
-from spikestream.errors import ConfigError, RecordingError
+from spikestream.errors import ConfigError, RecordingError, RecordingWarning
 from spikestream.files.gather import gathered
 from spikestream.files.reader import Reader
 
@@ -40,16 +41,26 @@ def read(
     sensor: str | None = None,
     raw: bool = False,
     time: str = "clamp",
+    from_us: int | None = None,
+    to_us: int | None = None,
     **reading: Any,
 ) -> Events:
     """Return a whole recording as one batch ``[first t, last t + 1)`` µs, ``[0, 0)`` where it is empty.
 
-    ``format``, ``sensor``, ``raw`` and ``time`` as in `Reader`, but not ``keep``; so are ``size`` and the format's own
-    options, in ``reading``. Raises `RecordingError` and `ConfigError`.
+    ``format`` is told by the content where it is None, ``sensor`` and ``size`` (width, height) by the header; ``raw``
+    leaves x and y as stored. ``time`` says what becomes of an event that is earlier than one before it: it is moved to
+    the time of that one (``clamp``), left out (``drop``), put where it belongs if it is at most 100 ms late (``sort``)
+    or an error (``fail``). ``from_us`` and ``to_us`` (µs after the first event) select a part; ``reading`` are options
+    of the format. Warns of what was guessed or is wrong (`RecordingWarning`); raises `RecordingError`, `ConfigError`.
     """
     with Reader(path, format=format, sensor=sensor, raw=raw, time=time, **reading) as reader:
         _check_order(reader)
-        data = gathered(reader)
+        if from_us is None and to_us is None:
+            data = gathered(reader)
+        else:
+            cutting = {"length_us": REST_US, "grid_us": 1, "from_us": from_us, "to_us": to_us}
+            data = np.concatenate([_NOTHING, *(batch.data for batch in stream_of(reader, **cutting))])
+        _warn(reader.warnings, reader)
     if not len(data):
         return Events(0, 0, _NOTHING, reader.size)
     return Events(int(data["t"][0]), int(data["t"][-1]) + 1, data, reader.size)
@@ -66,10 +77,24 @@ def stream(
 ) -> Iterator[Events]:
     """Yield a recording as batches of ``length_us`` µs, in memory of one chunk and one batch.
 
-    Everything else as in `batches`; ``reading`` goes to `Reader`. Raises `RecordingError`, `ConfigError`.
+    A batch covers ``[start, stop)``, cut at the absolute multiples of ``length_us``; the first starts at a multiple of
+    ``grid_us``, and after a silence of more than a minute the next starts later than the last one stopped. ``from_us``,
+    ``to_us``, ``reading``, warnings and errors are those of `read`.
     """
     with Reader(path, **reading) as reader:
-        yield from stream_of(reader, length_us=length_us, grid_us=grid_us, from_us=from_us, to_us=to_us)
+        told: list[str] = []
+        for batch in stream_of(reader, length_us=length_us, grid_us=grid_us, from_us=from_us, to_us=to_us):
+            told += _warn(reader.decoder.warnings, reader, told)
+            yield batch
+        _warn(reader.warnings, reader, told)
+
+
+def _warn(warnings: Sequence[str], reader: Reader, told: Sequence[str] = ()) -> list[str]:
+    """Warn whoever called the caller of what is not told yet, and return that."""
+    new = [text for text in warnings if text not in told]
+    for text in new:
+        warn(f"{reader.name}: {text}", RecordingWarning, stacklevel=3)
+    return new
 
 
 def stream_of(reader: Reader, **cutting: Any) -> Iterator[Events]:
