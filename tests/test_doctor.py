@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import socket
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -121,6 +122,11 @@ def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(doctor.EXTRAS, "plots", ("no_such_module",))
     found = findings()["extra [plots]"]
     assert (found["state"], found["remedy"]) == ("note", "pip install 'spikestream[plots]'")
+
+
+def test_every_extra_that_a_user_may_want_is_looked_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(doctor.EXTRAS) == set(project["optional-dependencies"]) - {"dev", "fuzz", "oracles"}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ EXTRAS = {
     "nir": ("h5py",),
     "baselines": ("sklearn",),
     "nats": ("nats",),
+    "hdf5": ("h5py", "hdf5plugin", "zlib_ng"),
+    "datasets": ("tonic",),
 }
 """The modules that each extra of the package brings."""
 
