@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+from naive_clock import unwrapped
 
 from spikestream.batch import EVENT
 from spikestream.formats.aedat2 import Decoder
@@ -60,12 +61,9 @@ def events(*rows: tuple[int, int, int, int]) -> np.ndarray:
 def naive(body: bytes, sensor: str, *, raw: bool = False) -> list[tuple[int, int, int, bool]]:
     """Decode records one by one as the specification says, in plain Python."""
     width, height = SIZES[sensor]
-    found, base, last = [], 0, None
-    for at in range(0, len(body) // 8 * 8, 8):
-        word, stamp = struct.unpack_from(">II", body, at)
-        if last is not None and stamp < last and last - stamp > 2**31:
-            base += 2**32
-        last = stamp
+    words = list(struct.iter_unpack(">II", body[: len(body) // 8 * 8]))
+    found = []
+    for (word, _), t in zip(words, unwrapped(stamp for _, stamp in words), strict=True):
         if sensor.startswith("davis"):
             if word & 0x80000C00 == 0x80000C00 or word & 0x80000000 or word & 0x400:
                 continue
@@ -78,7 +76,7 @@ def naive(body: bytes, sensor: str, *, raw: bool = False) -> list[tuple[int, int
             x, y, on = (word >> 1) % 1024, (word >> 11) % 1024, bool(word & 1)
         if x >= width or y >= height:
             continue
-        found.append((base + stamp, x, y, on) if raw else (base + stamp, width - 1 - x, height - 1 - y, on))
+        found.append((t, x, y, on) if raw else (t, width - 1 - x, height - 1 - y, on))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+from naive_clock import unwrapped
 
 from spikestream.batch import EVENT
 
@@ -29,7 +30,7 @@ def naive(data: bytes, *, sides: int, bands: int, width: int, tick: tuple[int, i
     table = np.frombuffer(data, np.uint8).astype(np.int64).reshape(-1, width + 4)
     addresses = sum(table[:, i] << 8 * (width - 1 - i) for i in range(width))
     stamps = sum(table[:, width + i] << 8 * (3 - i) for i in range(4))
-    ticks = stamps + 2**32 * np.cumsum(np.diff(stamps, prepend=stamps[0]) < -(2**31))
+    ticks = np.array(unwrapped(stamps.tolist()))
     spikes = addresses < 2 * bands * sides
     addresses, ticks = addresses[spikes], ticks[spikes]
     found = np.empty(len(addresses), EVENT)

@@ -244,7 +244,7 @@ def test_what_was_written_is_read(format, limit, rows, cut, size):
 
 def test_the_stamps_of_dat_wrap():
     wanted = np.zeros(6, EVENT)
-    wanted["t"] = [2**31, 2**32 - 1, 2**32, 2**32 + 2**31 - 5, 2**33 - 1, 2**33 + 1]
+    wanted["t"] = [2**31, 2**32 - 1, 2**32, 2**32 + 2**31 - 5, 2**33 - 9, 2**33 + 1]
     encoder = DAT.encoder()
     data = encoder.feed(wanted[:3]) + encoder.feed(wanted[3:])
     assert np.array_equal(feed(DAT, data)[0], wanted)

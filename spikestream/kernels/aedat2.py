@@ -1,8 +1,9 @@
 """AEDAT 2.0 and 1.0 records to events: a big-endian address word of 4 or 2 bytes and a big-endian stamp in µs.
 
-A stamp counts modulo 2^32: a step back of more than 2^31 is a wrap, a smaller one is disorder and passes through. Every
-word moves that clock, whatever it carries. Both axes are turned round, because jAER's origin is bottom left and its
-extractors mirror x. Source: jAER's DVS128, DVS640 and DavisChip address extractors.
+A stamp counts modulo 2^32: a step back of more than 2^31 is a wrap, one as far forward behind it takes it back, for an
+event that comes late; a smaller step back is disorder and passes through. Every word moves that clock, whatever it
+carries. Both axes are turned round, because jAER's origin is bottom left and its extractors mirror x. Source: jAER's
+DVS128, DVS640 and DavisChip address extractors.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 WRAP = 1 << 32
-STATE = ("base", "last", "imu", "aps", "special", "outside")
-"""What the int64 state array holds: µs of the wraps so far, the last stamp as stored, counts of what is no event."""
+STATE = ("base", "last", "top", "imu", "aps", "special", "outside")
+"""What the int64 state array holds: µs of the wraps so far, the last stamp as stored, the most µs of wraps there were,
+counts of what is no event."""
 
 
 @njit(cache=True, nogil=True)
@@ -41,25 +43,27 @@ def decode(
     ``turn``: to the origin top left of the sensor; else as stored.
     """
     lacking, own_width, own_height, width, height, x_shift, x_mask, y_shift, y_mask, p_mask, on, special, davis = layout
-    base, last = state[0], state[1]
+    base, last, top = state[0], state[1], state[2]
     n = 0
     for i in range(len(records)):
         word, stamp = np.int64(_big_endian(np.uint32(records[i]["word"]))), np.int64(_big_endian(records[i]["stamp"]))
         word >>= lacking
-        if last - stamp > WRAP // 2:
-            base += WRAP
+        step = stamp - last
         last = stamp
+        if step > WRAP // 2 or step < -(WRAP // 2):
+            base = base + WRAP if step < 0 else max(base - WRAP, 0)
+            top = max(top, base)
         if davis and word >> 31:
-            state[2 if word & 0xC00 == 0xC00 else 3] += 1
+            state[3 if word & 0xC00 == 0xC00 else 4] += 1
             continue
         if word & special:
-            state[4] += 1
+            state[5] += 1
             continue
         x, y = (word >> x_shift) & x_mask, (word >> y_shift) & y_mask
         if turn:
             x, y = own_width - 1 - x, own_height - 1 - y
         if x < 0 or x >= width or y < 0 or y >= height:
-            state[5] += 1
+            state[6] += 1
             continue
         event = out[n]
         event["t"] = base + stamp
@@ -67,5 +71,5 @@ def decode(
         event["y"] = y
         event["p"] = (word & p_mask) == on
         n += 1
-    state[0], state[1] = base, last
+    state[0], state[1], state[2] = base, last, top
     return n

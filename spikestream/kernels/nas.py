@@ -1,8 +1,9 @@
 """Spikes of a Neuromorphic Auditory Sensor: addresses and stamps in ticks to events.
 
 Address = ``side * 2 * bands + 2 * band + sign``; with bit 15 set it is a localisation event instead, of an LSO neuron
-where bit 14 is set, else of an MSO neuron. A stamp counts modulo 2^32: a step back of more than 2^31 is a wrap, a
-smaller one is disorder and passes through. Every record moves that clock. Source: pyNAVIS's loaders.
+where bit 14 is set, else of an MSO neuron. A stamp counts modulo 2^32: a step back of more than 2^31 is a wrap, one as
+far forward behind it takes it back, for a record that comes late; a smaller step back is disorder and passes through.
+Every record moves that clock. Source: pyNAVIS's loaders.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ def decode(
     n = 0
     for i in range(len(addresses)):
         address, stamp = addresses[i], stamps[i]
-        if last - stamp > WRAP // 2:
-            base += WRAP
+        step = stamp - last
         last = stamp
+        if step > WRAP // 2 or step < -(WRAP // 2):
+            base = base + WRAP if step < 0 else max(base - WRAP, 0)
         if address >> 15 == 1:
             state[3 if address & 0x4000 else 2] += 1
             continue

@@ -24,7 +24,7 @@ class Decoder:
     (width, height), else of the camera, are dropped and counted. Both axes are turned to the origin top left of the
     camera, which has ``size`` pixels only where ``sensor=`` says how its addresses are laid out and the header does not
     name that very camera; ``raw=True`` leaves them as stored. Stamps count modulo 2^32: a step back of more than
-    2^31 µs is a wrap.
+    2^31 µs is a wrap, and one as far forward behind it is late.
 
     `feed` reads the header at once but decodes when iterated, so ``sensor`` and ``size`` can be had without decoding.
     Bounds: at most one event per 8 bytes, arrays of at most 65,536 events, and nothing kept but 1 MiB of header, then
@@ -49,7 +49,7 @@ class Decoder:
         self._header = Header(self.version)
         self._polarity = polarity
         self._turn = not raw
-        self._state = np.zeros(6, np.int64)
+        self._state = np.zeros(7, np.int64)
         self._code: tuple[int, ...] = ()
         self._records = Records(self.version.width)
         self._fed = 0
@@ -110,7 +110,7 @@ class Decoder:
             records.flags.writeable = False  # one type for the kernel, whatever buffer the bytes came in
             out = self.empty(len(records))
             n = decode(records, self._code, self._turn, self._state, out)
-            counts = zip(STATE[2:], self._state[2:].tolist(), strict=True)
+            counts = zip(STATE[3:], self._state[3:].tolist(), strict=True)
             self.skipped = {kind: count for kind, count in counts if count}
             if n:
                 yield out[:n]
@@ -142,7 +142,7 @@ class Decoder:
             guess = f" (guess from the addresses: {self._fitting() or 'none'})"
             what = "the header names no camera (AEChip), and where x and y are differs from camera to camera"
             raise RecordingError(what, found=found, remedy=CHOICE + guess)
-        self.notes += wrapped(int(self._state[0]))
+        self.notes += wrapped(int(self._state[2]))
         self._records.finish(self._fed)
 
 

@@ -59,6 +59,18 @@ class Records:
             )
 
 
+def wraps_of(stamps: Array, wrap: int, last: int, wraps: int = 0) -> Array:
+    """Return how often a clock that counts modulo ``wrap`` has wrapped at each of its stamps (n,) int64.
+
+    Behind ``last`` and so many wraps: a step back of more than half of its range is one, and one as far forward takes
+    one back.
+    """
+    steps, half = np.diff(stamps, prepend=last), wrap // 2
+    counts = wraps + np.cumsum((steps < -half).astype(np.int64) - (steps > half))
+    missing: Array = np.minimum(np.minimum.accumulate(counts), 0)  # before the first one there is none to be taken back
+    return counts - missing
+
+
 def wrapped(wraps_us: int) -> list[str]:
     """Return a note of how often the 32 bits of the stamps have wrapped, which made so many µs; none for never."""
     times = wraps_us // WRAP
@@ -70,10 +82,11 @@ def wrapped(wraps_us: int) -> list[str]:
 
 
 class Stamps:
-    """Stamps as 32 bits count them, as far as the usual rule gives them back: a step back of more than 2^31 is a wrap.
+    """Stamps as 32 bits count them, as far as the usual rule gives them back: that of `wraps_of`.
 
-    What fits are a first t below 2^32 µs, then no step back of more than 2^31 µs, and across a multiple of 2^32 no step
-    back and none of 2^31 µs or more. Raises `RecordingError` for an event, by its number, that does not fit ``format``.
+    What fits are a first t below 2^32 µs, then no step of more than 2^31 µs, but for one forward below 2^32 µs, and
+    none of 2^31 µs across a multiple of 2^32. Raises `RecordingError` for an event, by its number, that does not fit
+    ``format``.
     """
 
     def __init__(self, format: str) -> None:
@@ -85,8 +98,7 @@ class Stamps:
         """Return the stamps (n,) int64 of the next events (n,) EVENT."""
         t = events["t"]
         stamps: Array = t & (WRAP - 1)
-        before = np.concatenate(([self._last], stamps))[:-1]
-        wraps = self._wraps + np.cumsum(before - stamps > WRAP // 2)
+        wraps = wraps_of(stamps, WRAP, self._last, self._wraps)
         expected = "a first t below 2^32 µs, then steps that a 32-bit stamp keeps"
         self.refuse(
             t >> 32 != wraps, events, expected, "--t0 zero, so that t starts at 0, --time sort, or write .aedat4"

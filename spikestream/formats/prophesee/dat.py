@@ -31,7 +31,8 @@ class Decoder:
 
     The size is ``size=``, else the header's Width and Height; where these are not there, it grows to the next usual one
     with a warning. Events outside of it are dropped and counted. Stamps count modulo 2^32: a step back of more than
-    2^31 µs is a wrap. Bounds: 1 MiB of header, arrays of at most 65,536 events, and a record's first 7 bytes.
+    2^31 µs is a wrap, and one as far forward behind it is late. Bounds: 1 MiB of header, arrays of at most 65,536
+    events, and a record's first 7 bytes.
     """
 
     def __init__(self, sensor: str | None = None, size: tuple[int, int] | None = None, raw: bool = False) -> None:
@@ -47,7 +48,7 @@ class Decoder:
         self._asked = size
         self._extent = Extent(SIZES, size)
         self._layout = LAYOUTS[2]
-        self._state = np.zeros(4, np.int64)
+        self._state = np.zeros(5, np.int64)
         self._records = Records(BYTES)
         self._early = b""
         self._fed = 0
@@ -119,7 +120,7 @@ class Decoder:
         if len(self._kind) < 2:
             what = "the recording ends before its first record" if self._fed else "the recording is empty"
             raise RecordingError(what, offset=self._fed, expected="a header, the kind and size of records")
-        self.notes = wrapped(int(self._state[0]))
+        self.notes = wrapped(int(self._state[2]))
         self._records.finish(self._fed)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty
+from spikestream.formats.base.records import wraps_of
 from spikestream.formats.ros.fields import Fields, event_array
 
 PACKETS = ("event_camera_msgs/EventPacket", "event_array_msgs/EventArray")
@@ -121,9 +122,9 @@ class Messages:
         """Yield the valid events of libcaer's own words: data, then µs of 31 bits that may wrap within a packet."""
         words = np.frombuffer(data, [("data", f"{order}u4"), ("t", f"{order}i4")])
         t = words["t"].astype(np.int64)
-        wraps = np.cumsum(np.diff(t, prepend=t[:1]) < -WRAP_US // 2)  # a smaller step back is disorder
         valid = words["data"] & 1 == 1
         word, out = words["data"][valid], empty(int(np.count_nonzero(valid)))
+        wraps = wraps_of(t, WRAP_US, 0)
         out["t"] = (t + wraps * WRAP_US)[valid] + base_ns // 1000
         out["x"], out["y"], out["p"] = word >> 17, word >> 2 & 0x7FFF, word >> 1 & 1
         if len(out) < len(words):
