@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +20,7 @@ import spikestream as ss
 from spikestream.files.labels import read_labels
 from spikestream.sensors.datasets.synthetic import Synthetic
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 ROWS = b"t,x,y,p\n" + b"".join(b"%d,3,4,1\n" % t for t in range(50_000))
 
 
@@ -46,6 +47,45 @@ def test_a_signal_ends_convert_and_the_older_file_stays_alone(suffix: str, numbe
         assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
     assert os.listdir(tmp_path) == [path.name]
     assert path.read_bytes() == b"older"
+
+
+def test_convert_under_nohup_goes_on_when_the_terminal_closes(tmp_path: Path):
+    args = ["nohup", *command("convert", "-", tmp_path / "out.csv", "--format", "csv", "-q")]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        process.stdin.write(ROWS)
+        process.stdin.flush()
+        begun(tmp_path, process)
+        process.send_signal(signal.SIGHUP)
+        process.stdin.write(b"60000,3,4,1\n")
+        process.stdin.close()
+        assert process.wait(PATIENCE_S) == 0
+    assert ss.read(tmp_path / "out.csv").data["t"][-1] == 60_000
+
+
+TWICE = """
+import asyncio, os, signal, sys
+from spikestream.cli.base import ended_by, run_until_signalled
+
+stopped, me = asyncio.Event(), os.getpid()
+
+async def main():
+    os.kill(me, signal.SIGHUP)
+    await stopped.wait()
+    os.kill(me, signal.SIGHUP)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    print("drained")
+
+number = run_until_signalled(main(), stopped.set)
+os.kill(me, signal.SIGHUP)
+print("saved")
+sys.exit(ended_by(number))
+"""
+
+
+def test_of_a_terminal_that_closes_shell_and_kernel_tell_and_that_cuts_nothing_short():
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout, done.stderr) == (129, "drained\nsaved\n", "")
 
 
 @pytest.mark.parametrize("number", SIGNALS)

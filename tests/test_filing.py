@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -35,9 +38,9 @@ class Ticker:
     '''An event a millisecond, in batches of 10 ms; of a live one they come in real time.'''
     size, live = (34, 34), True
 
-    def __init__(self, location, *, batches="5", fail="", start="0", gap="0", live="", spikes=""):
+    def __init__(self, location, *, batches="5", fail="", start="0", gap="0", live="", spikes="", told="yes"):
         self.count, self.fail, self.start, self.gap = int(batches), fail, int(start), int(gap)
-        self.live, self.spikes, self.sent = bool(live), spikes, 0
+        self.live, self.spikes, self.sent, self.told = bool(live), spikes, 0, told == "yes"
 
     async def batches(self, start=0):
         try:
@@ -52,11 +55,13 @@ class Ticker:
                     yield Spikes(t, t + 10_000, data["t"].copy(), np.zeros(10, np.int32))
                 else:
                     yield Events(t, t + 10_000, data, self.size)
-                print("gave", k, flush=True)
+                if self.told:
+                    print("gave", k, flush=True)
             if self.fail:
                 raise OSError(self.fail)
         finally:
-            print("closed", flush=True)
+            if self.told:
+                print("closed", flush=True)
 """
 
 
@@ -129,7 +134,7 @@ def test_gaps_are_told_and_strict_is_strict(ticker, tmp_path):
     called("record", "ticker://", tmp_path / "z.aedat4", "--strict")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_and_the_file_is_whole(number, ticker, tmp_path):
     args = command("record", "ticker://?batches=100000&live=yes", tmp_path / "x.aedat4")
     with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -145,6 +150,22 @@ def test_a_signal_ends_it_and_the_file_is_whole(number, ticker, tmp_path):
     assert len(got) >= 60
     assert got == list(range(0, 1_000 * len(got), 1_000))
     assert f"{len(got):,} events" in out
+
+
+def test_a_recording_is_whole_where_its_terminal_closes(ticker, tmp_path):
+    args = command("record", "ticker://?batches=100000&live=yes&told=no", tmp_path / "x.aedat4")
+    main, terminal = os.openpty()
+    own = {"stdin": terminal, "stdout": terminal, "stderr": terminal, "start_new_session": True}
+    with subprocess.Popen(args, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), **own) as process:
+        os.close(terminal)
+        shown = b""
+        while not re.search(rb"\d m?s, \d", shown):  # its progress
+            shown += os.read(main, 4_096)
+        os.close(main)
+        assert process.wait(PATIENCE_S) == 129
+    assert files(tmp_path) == ["x.aedat4"]
+    got = stamps(tmp_path / "x.aedat4")
+    assert got == list(range(0, 1_000 * len(got), 1_000))
 
 
 def test_a_live_sensor_that_falls_silent_is_not_waited_for(ticker, tmp_path):

@@ -175,7 +175,7 @@ def test_where_the_disk_is_full_what_was_written_is_kept_as_a_part(tmp_path):
 # What waits for its time.
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("length_us", [10_000, 1_000_000])
 def test_what_came_before_a_signal_is_in_the_file(number, length_us, tmp_path):
     events = stream_of(1_500, step_us=1_000)

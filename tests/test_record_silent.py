@@ -117,7 +117,7 @@ def test_one_that_fails_before_it_sends_is_the_error_and_leaves_no_file(tmp_path
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_waiting_and_writes_nothing(number, monkeypatch, tmp_path):
     site, folder = tmp_path / "site", tmp_path / "folder"
     site.mkdir()

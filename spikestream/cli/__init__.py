@@ -42,7 +42,7 @@ def usage() -> str:
         "spikestream VERB --help tells the options of a verb.\n"
         "stdout is data, stderr is log and progress.\n"
         "exit codes: 0 ok, 1 failed at run time, 2 usage or configuration, 3 input unreadable or suspicious,\n"
-        "  4 device or plugin, 5 network, 6 model, 7 data lost (--strict), 130 and 143 signals"
+        "  4 device or plugin, 5 network, 6 model, 7 data lost (--strict), 129, 130 and 143 signals"
     )
 
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from spikestream.cli.base import INTERRUPTED, TERMINATED, Console, add_quiet, run_until_signalled
+from spikestream.cli.base import Console, add_quiet, ended_by, run_until_signalled
 from spikestream.cli.base.report import report, say_if_cold
 from spikestream.errors import RecordingError
 
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     console.out(report(session.summary(), session))
     console.json(session.summary())
     if signalled is not None:
-        return INTERRUPTED if signalled == 2 else TERMINATED
+        return ended_by(signalled)
     return 1 if any(codes) or session.problems() else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console, add_quiet, check_new
+from spikestream.cli.base import LOST, Console, add_quiet, check_new, ended_by
 from spikestream.errors import ConfigError
 from spikestream.units import duration_us, show_us
 
@@ -88,4 +88,4 @@ def run(options: argparse.Namespace) -> int:
         raise filing.error
     if options.strict and lost:
         return LOST
-    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
+    return ended_by(signalled)

@@ -58,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
         manager.stopping("handing over what was taken")
         daemon.stop()
 
-    hang_up = Reload(options, daemon, manager)
-    signalled = run_until_signalled(_run(daemon, console, manager), stop, hang_up)
+    reload = Reload(options, daemon, manager)
+    signalled = run_until_signalled(_run(daemon, console, manager), stop, reload)
     for name, supervisor in daemon.supervisors.items():
         for hop in supervisor.lane.hops():
             console.log(f"{hop}" if len(daemon.supervisors) == 1 else f"{name}: {hop}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from spikestream.cli.base import INTERRUPTED, TERMINATED, Console, add_quiet, check_new
+from spikestream.cli.base import Console, add_quiet, check_new, ended_by
 from spikestream.errors import ConfigError
 from spikestream.units import duration_us
 
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     write_labels(labels, rows)
     _tell(sidecar, options, settings, labels, written or 0, rows)
     console.out(f"{options.target}: {written or 0:,} events, {len(rows):,} labels in {labels}")
-    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
+    return ended_by(signalled)
 
 
 def _beside(options: argparse.Namespace) -> tuple[Path, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import logging
@@ -17,15 +18,16 @@ from typing import Any
 
 from spikestream.errors import ConfigError, SpikestreamError, nearest
 
-USAGE, INTERRUPTED, TERMINATED, LOST = 2, 130, 143, 7
+USAGE, INTERRUPTED, LOST = 2, 130, 7
 
 
 class Console:
-    """stdout for data, stderr for people. A reader of stdout that goes away ends the output, not the program."""
+    """stdout for data, stderr for people. A reader of stdout, or a terminal, that goes away ends the output alone."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.broken = False
+        self._terminal = sys.stdout.isatty()
         self._progress = sys.stderr.isatty() and not quiet
         self._shown = False
 
@@ -36,11 +38,11 @@ class Console:
         self.clear()
         try:
             print(text, flush=True)
-        except BrokenPipeError:
-            self.broken = True
-            mute_stdout()
         except OSError as error:
             mute_stdout()
+            self.broken = isinstance(error, BrokenPipeError) or (self._terminal and error.errno == errno.EIO)
+            if self.broken:
+                return
             raise SpikestreamError(f"cannot write to stdout: {error.strerror}") from error
 
     def json(self, value: Any) -> None:
@@ -130,7 +132,7 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
     try:
         with _ending_when_told():
             return _ran(verb, parser.parse_args(args))
-    except SystemExit as stop:  # of the parser, or of SIGTERM
+    except SystemExit as stop:  # of the parser, or of a signal
         return int(stop.code or 0)
     except SpikestreamError as error:
         tell(f"error: {error}\n")
@@ -152,19 +154,48 @@ def _ran(verb: ModuleType, options: argparse.Namespace) -> int:
 
 @contextmanager
 def _ending_when_told() -> Iterator[None]:
-    """Let SIGTERM unwind what is being done, as Ctrl-C does: half a file beside OUT would stay for ever.
+    """Let SIGTERM and SIGHUP unwind what is being done, as Ctrl-C does: half a file beside OUT would stay for ever.
 
     A verb that runs until it is signalled has handlers of its own.
     """
-    default = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if not default or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    if before[signal.SIGTERM] == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(ended_by(signal.SIGTERM)))
+    try:
+        with _hung_up(lambda: sys.exit(ended_by(signal.SIGHUP))):
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _hung_up(told: Callable[[], object]) -> Iterator[None]:
+    """Call ``told`` at the first SIGHUP; where it is ignored, as `nohup` has it, it stays so.
+
+    Of a terminal that closes shell and kernel both tell: the second time is not to cut short what the first began.
+    """
+    before = signal.getsignal(signal.SIGHUP)
+
+    def first(*_: object) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        told()
+
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, first)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGHUP) == first:
+            signal.signal(signal.SIGHUP, before)
+
+
+def ended_by(signalled: int | None) -> int:
+    """Return the exit code of what a signal of this number has ended, as shells count it; 0 where it was none."""
+    return 0 if signalled is None else 128 + signalled
 
 
 def unknown_verb(verb: str, known: Iterable[str]) -> int:
@@ -176,11 +207,11 @@ def unknown_verb(verb: str, known: Iterable[str]) -> int:
 
 
 def run_until_signalled(
-    main: Coroutine[Any, Any, None], stop: Callable[[], None], hang_up: Callable[[], None] | None = None
+    main: Coroutine[Any, Any, None], stop: Callable[[], None], reload: Callable[[], None] | None = None
 ) -> int | None:
-    """Run ``main`` to its end; the first SIGINT or SIGTERM calls ``stop``, a second one ends at once.
+    """Run ``main`` to its end; SIGINT, SIGTERM and SIGHUP call ``stop``, a second one of the first two ends at once.
 
-    SIGHUP calls ``hang_up``, where there is one. Returns the number of the first of the two, None where none came.
+    Where there is ``reload`` SIGHUP calls that. Returns the number of the one that called ``stop``, None for none.
     """
     import asyncio  # not at the top: `--help` starts without it
 
@@ -193,14 +224,18 @@ def run_until_signalled(
             came.append(number)
             if len(came) == 1:
                 stop()
-            elif task is not None:
+            elif task is not None and number != signal.SIGHUP:
                 task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal, number)
-        if hang_up is not None:
-            loop.add_signal_handler(signal.SIGHUP, hang_up)
-        await main
+        if reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, reload)
+            await main
+            return
+        # Not by the loop, which gives the signal back as it ends: the second one would kill.
+        with _hung_up(lambda: loop.call_soon_threadsafe(on_signal, signal.SIGHUP)):
+            await main
 
     try:
         asyncio.run(watched())

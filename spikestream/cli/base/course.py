@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from spikestream.cli.base import INTERRUPTED, TERMINATED, Console, run_until_signalled
+from spikestream.cli.base import Console, ended_by, run_until_signalled
 from spikestream.cli.base.report import say_if_cold
 from spikestream.cli.base.settings import says_windows, tables_of
 from spikestream.errors import ConfigError, SpikestreamError
@@ -106,7 +106,7 @@ class Course:
             signalled = run_until_signalled(self._all(), self._stop)
         finally:
             self.console.clear()
-        return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
+        return ended_by(signalled)
 
     async def _all(self) -> None:
         for number in range(len(self.runs)):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from spikestream.cli.base import INTERRUPTED, LOST, TERMINATED, Console
+from spikestream.cli.base import LOST, Console, ended_by
 from spikestream.units import show_us
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def exit_code(console: Console, session: Session, signalled: int | None, strict:
     if strict and (session.lost() or session.problems()):
         console.log("error: data was lost, see the ledger")
         return LOST
-    return {None: 0, 2: INTERRUPTED, 15: TERMINATED}.get(signalled, 1)
+    return ended_by(signalled)
 
 
 def say_if_cold(console: Console, session: Lane | None = None) -> None:
