@@ -102,6 +102,25 @@ def test_a_recording_is_a_sensor_too(tmp_path):
     assert np.array_equal(ss.read(tmp_path / "x.aedat4").data, ss.read(LOOKS).data)
 
 
+def test_what_is_read_is_not_written_over(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("t,x,y,p\n" + "".join(f"{t},3,4,1\n" for t in range(0, 50_000, 10)))
+    before = path.read_bytes()
+    os.symlink(path, tmp_path / "soft.csv")
+    os.link(path, tmp_path / "hard.csv")
+    (tmp_path / "folder").mkdir()
+    for uri in (path, f"file:{path}?size=9x9", f"file://{path}", tmp_path / "folder" / ".." / "x.csv"):
+        for target in (path, tmp_path / "soft.csv", tmp_path / "hard.csv"):
+            said = called("record", "-f", uri, target, "--for", "1ms", code=2).stderr
+            assert "what is read cannot be written over" in said
+    soundfile.write(tmp_path / "x.wav", np.zeros(16_000), 16_000)
+    for uri in (tmp_path / "x.wav", f"wav:{tmp_path / 'x.wav'}"):
+        assert "written over" in called("record", "-f", uri, tmp_path / "x.wav", code=2).stderr
+    assert path.read_bytes() == before
+    assert files(tmp_path) == ["folder", "hard.csv", "soft.csv", "x.csv", "x.wav"]
+    called("record", "-f", path, tmp_path / "y.csv", "--for", "1ms")
+
+
 @pytest.mark.parametrize(("length", "last"), [("35ms", 34_000), ("40ms", 39_000), ("34001us", 34_000), ("1h", 99_000)])
 def test_it_ends_when_the_time_is_over(length, last, ticker, tmp_path):
     done = called("record", "ticker://?batches=10", tmp_path / "x.aedat4", "--for", length)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from spikestream.cli.base import Console, add_quiet, check_new
+from spikestream.cli.base import Console, add_quiet, check_apart, check_new
 from spikestream.cli.base.bar import Bar
 from spikestream.cli.base.reading import add_option
 from spikestream.errors import ConfigError
@@ -87,9 +86,7 @@ class _Work:
         self.warnings: list[str] = []
         if self.to_us is not None and self.to_us <= self.from_us:
             raise ConfigError(f"the selection {options.from_ or 0}..{options.to} is empty", key="--to")
-        if os.path.exists(options.target) and _same(options.source, options.target):
-            text = "what is read cannot be written over"
-            raise ConfigError(text, key="OUT", value=options.target, remedy="another name for OUT")
+        check_apart(options.source, options.target)
         check_new(options.target, options.force)
 
     def sound(self) -> str:
@@ -176,13 +173,6 @@ class _Work:
         for part in parts:
             yield part
             bar.time(part.stop, length_us)
-
-
-def _same(source: str, target: str) -> bool:
-    try:
-        return os.path.samefile(source, target)
-    except OSError:  # the source is standard input, or not there: whoever opens it says so
-        return False
 
 
 def _refuse(options: argparse.Namespace, what: str, *names: str) -> None:

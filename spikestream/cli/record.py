@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from spikestream.cli.base import LOST, Console, add_quiet, check_new, ended_by
+from spikestream.cli.base import LOST, Console, add_quiet, check_apart, check_new, ended_by
 from spikestream.errors import ConfigError
 from spikestream.units import duration_us, show_us
 
@@ -63,9 +63,11 @@ def run(options: argparse.Namespace) -> int:
     """Record until the sensor ends, the time is over or a signal comes; return the exit code."""
     from spikestream.cli.base.copying import check_t0
     from spikestream.cli.base.filed import file, keeper
+    from spikestream.sensors.base import parse_uri
     from spikestream.service.filing import Filing
 
     console = Console(options.quiet)
+    check_apart(parse_uri(options.sensor)[1], options.target)
     check_new(options.target, options.force)
     check_t0(options.t0)
     for_us = duration_us(options.for_) if options.for_ else None

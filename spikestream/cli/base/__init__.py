@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -251,6 +251,14 @@ def add_access(parser: argparse.ArgumentParser) -> None:
         "--token-file", default="", metavar="FILE", help="holds the server's token (default: SPIKESTREAM_TOKEN_FILE)"
     )
     parser.add_argument("--ca", default="", metavar="FILE", help="certificates to trust at tcps:// and wss://, as PEM")
+
+
+def check_apart(source: str, target: str) -> None:
+    """Raise `ConfigError` where the file that is read, by whatever name, is the one that is to be written."""
+    with suppress(OSError):  # the source is no file, or one of the two is not there: whoever opens them says so
+        if os.path.samefile(source, target):
+            text = "what is read cannot be written over"
+            raise ConfigError(text, key="OUT", value=target, remedy="another name for OUT")
 
 
 def check_new(path: str, force: bool) -> None:
