@@ -250,6 +250,49 @@ def test_only_the_peer_is_listened_to_where_one_is_named(peer):
     assert sensor.stats()["came"] == (100 if peer == "127.0.0.1" else 0)
 
 
+@pytest.mark.parametrize(
+    ("place", "peer", "target", "heard"),
+    [
+        ("[::1]:0", "0:0:0:0:0:0:0:1", "::1", True),
+        ("[::]:0", "127.0.0.1", "127.0.0.1", True),
+        ("[::]:0", "::ffff:127.0.0.1", "127.0.0.1", True),
+        ("[::]:0", "::FFFF:7F00:1", "127.0.0.1", True),
+        ("[::]:0", "127.0.0.9", "127.0.0.1", False),
+        ("127.0.0.1:0", "::ffff:127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1:0", "::1", "127.0.0.1", False),
+    ],
+)
+def test_a_peer_is_an_address_however_it_is_written(place, peer, target, heard):
+    try:
+        sensor = Udp(place, size="320x240", peer=peer)
+    except DeviceError as error:
+        pytest.skip(str(error))  # a machine without IPv6
+    port = int(sensor.url.rpartition(":")[2])
+
+    async def work():
+        stream = sensor.batches()
+        taking = asyncio.ensure_future(anext(stream))
+        with socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(by_hand("faery", stream_of(100)), (target, port))
+        async with asyncio.timeout(30):
+            while not sensor.datagrams:
+                await asyncio.sleep(0.01)
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        await stream.aclose()
+
+    run(work())
+    assert sensor.malformed == ({} if heard else {"stranger": 1})
+    assert sensor.stats()["came"] == (100 if heard else 0)
+
+
+@pytest.mark.parametrize("peer", ["localhost", "camera.lan", "bogus!", "127.0.0.1:9000", "[::1]", "127.0.0.0/8", "1"])
+def test_a_peer_that_is_no_address_is_refused(peer):
+    with pytest.raises(ConfigError, match=r"peer = .* is no IP address[^$]*and no name") as error:
+        Udp("127.0.0.1:0", size="320x240", peer=peer)
+    assert (error.value.key, error.value.value) == ("peer", peer)
+
+
 def test_it_keeps_the_laws_of_a_sensor_while_somebody_sends():
     sensor = at_port()
     port = int(sensor.url.rpartition(":")[2])

@@ -22,7 +22,7 @@ from typing import Any
 from spikestream.batch import Array, Events
 from spikestream.errors import ConfigError, DeviceError, RecordingError
 from spikestream.formats.datagrams import LAYOUTS, layout
-from spikestream.sensors.base.choices import one_of, size_of, whole
+from spikestream.sensors.base.choices import ip_of, one_of, size_of, whole
 from spikestream.sensors.base.timeline import Timeline
 from spikestream.units import address
 
@@ -67,7 +67,7 @@ class Udp:
     ) -> None:
         self.layout = one_of("layout", layout, LAYOUTS)
         self.size = size_of(size, "datagrams do not tell it")
-        self._peer = peer
+        self._peer = ip_of("peer", peer) if peer else None
         self._length_us = whole("length_us", length_us, 1_000, 1_000_000)
         self._hold_us = whole("hold_us", hold_us, 0, 1_000_000)
         self._slack_us = whole("slack_us", slack_us, 0, 10_000_000)
@@ -182,7 +182,7 @@ class Udp:
                 self._overflows = overflows
 
     def _events(self, datagram: bytes, sender: str) -> Array | None:
-        if self._peer and sender != self._peer:
+        if self._strange(sender):
             self.malformed["stranger"] += 1
             return None
         try:
@@ -198,6 +198,12 @@ class Udp:
             self.repeated += 1
             return None
         return events
+
+    def _strange(self, sender: str) -> bool:
+        """Return whether this is another address than the peer's, which may be said without its zone, as in %eth0."""
+        if self._peer is None:
+            return False
+        return self._peer not in (ip_of("sender", sender), ip_of("sender", sender.partition("%")[0]))
 
     def _again(self, datagram: bytes) -> bool:
         """Return whether a datagram has come twice."""
