@@ -159,7 +159,12 @@ def test_every_step_of_time_is_kept(t):
 
 @pytest.mark.parametrize(
     ("row", "why"),
-    [((2**30 + 9, 0, 0, 0), "steps"), ((8, 0, 0, 0), "steps"), ((9, 9, 0, 0), "x < 9"), ((9, 0, 9, 0), "y < 9")],
+    [
+        ((2**30 + 9, 0, 0, 0), "0 to 1,073,741,823 µs"),
+        ((8, 0, 0, 0), "steps"),
+        ((9, 9, 0, 0), "x < 9"),
+        ((9, 0, 9, 0), "y < 9"),
+    ],
 )
 def test_what_does_not_fit_is_refused_by_number(row, why):
     encoder = Encoder(size=(9, 9))

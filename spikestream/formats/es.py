@@ -146,7 +146,7 @@ class Encoder:
 
         refuse_outside(self._size, events, self._written, "an Event Stream")
         steps = np.diff(events["t"], prepend=self._last)
-        expected = f"steps from 0 on of 0 to {LONGEST_US:,} µs"
+        expected = f"steps from 0 on of 0 to {LONGEST_US - 1:,} µs"
         self._refuse(steps < 0, events, expected, "--time sort, and --t0 zero, so that t starts at 0")
         late = self._written == 0 and steps[0] >= LONGEST_US and not (steps[1:] >= LONGEST_US).any()
         remedy = "--t0 zero, so that t starts at 0" if late else "write .aedat4: no silence of an .es is so long"
