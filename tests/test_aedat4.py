@@ -53,7 +53,7 @@ def test_a_file_made_by_hand(compression: int, step: int | None):
         "frame": 1,
         "imu": 2,
         "trigger": 1,
-        "events of other streams": 1,
+        "packets of other event streams": 1,
         "POSE": 1,
         "unknown stream": 1,
     }
@@ -68,7 +68,7 @@ def test_another_stream_by_number_or_name(stream: int | str):
     decoder = Decoder(stream=stream)
     np.testing.assert_array_equal(decoded(decoder, hand.file(PACKETS, streams=STREAMS)), as_events(RIGHT))
     assert (decoder.size, decoder.sensor, decoder.warnings) == ((346, 260), "CAM_R", [])
-    assert decoder.skipped["events of other streams"] == 3
+    assert decoder.skipped["packets of other event streams"] == 3
 
 
 def test_a_number_goes_before_a_name():

@@ -110,7 +110,7 @@ def test_we_read_what_dv_writes(tmp_path: Path, compression: str):
     data, decoder = (tmp_path / "theirs.aedat4").read_bytes(), Decoder()
     np.testing.assert_array_equal(decoded(decoder, data, 1000), events)
     assert (decoder.size, decoder.sensor) == ((346, 260), "DVXplorer_X1")
-    assert decoder.skipped == {"events of other streams": 1, "trigger": 1}
+    assert decoder.skipped == {"packets of other event streams": 1, "trigger": 1}
     assert table_summary(data) == (12_345, events["t"][0], events["t"][-1])
     assert table_summary(data, "second") == (100, events["t"][0], events["t"][99])
     np.testing.assert_array_equal(decoded(Decoder(stream="second"), data), events[:100])

@@ -18,7 +18,7 @@ from spikestream.formats.base.inlet import Inlet
 
 PACKET_LIMIT = 64 << 20
 PIECE = 1 << 18
-KINDS = {"EVTS": "events of other streams", "FRME": "frame", "IMUS": "imu", "TRIG": "trigger"}
+KINDS = {"EVTS": "packets of other event streams", "FRME": "frame", "IMUS": "imu", "TRIG": "trigger"}
 STRUCT_BYTES = 16
 NONE = np.empty(0, EVENT)
 ROOM = 1 << 15
