@@ -58,6 +58,10 @@ def test_the_camera_and_the_polarity_of_what_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("told", "words"),
     [
+        ("aedat4:foo=1", "allowed: sensor, compression\n"),
+        ("evt2:foo=1", "allowed: sensor\n"),
+        ("npz:foo=1", "allowed: sensor\n"),
+        ("es:size=3x3", "allowed: --size"),
         ("aedat4:compresion=zstd", "did you mean 'compression'?"),
         ("aedat4:compression=zsdt", "did you mean 'zstd'?"),
         ("aedat4:zstd", "'zstd' is no option"),

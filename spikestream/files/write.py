@@ -98,7 +98,8 @@ def format_to(path: str | os.PathLike[str], name: str | None = None, options: It
 def _checked(path: Path, name: str | None, options: Iterable[str]) -> Format:
     format = _format(path, name)
     assert format.writes is not None, "it is one that is written"
-    check_options(f"format '{format.name}', written,", format.writes, options, skip=0 if format.encoder else 1)
+    skip = 0 if format.encoder else 1
+    check_options(f"format '{format.name}', written,", format.writes, options, skip=skip, given=("size",))
     return format
 
 
