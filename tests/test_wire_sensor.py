@@ -11,6 +11,7 @@ import pytest
 from broken import broken
 from cli import LOOKS, command
 from hubtools import LOCAL, TOPIC, events, serving
+from inprocess import called
 from live_cases import free_port, gaps, python, reached, rows, taking
 from running import run
 
@@ -192,16 +193,34 @@ def test_events_of_another_size_are_none_of_ours():
     assert run(work())["foreign"] == 1
 
 
-def test_the_size_is_asked_of_what_is_published_and_the_laws_are_kept():
+def test_the_laws_are_kept():
     with publishing(port := free_port()):
-        assert Tcp(f"127.0.0.1:{port}").size == (128, 128)
-        assert broken(checks.sensor(lambda: Tcp(f"127.0.0.1:{port}"), batches=10)) == set()
+        assert broken(checks.sensor(lambda: Tcp(f"127.0.0.1:{port}", size="128x128"), batches=10)) == set()
 
 
-def test_where_nothing_of_a_size_is_published_that_is_said(monkeypatch):
-    monkeypatch.setattr("spikestream.sensors.wire.LOOK_S", 0.2)
-    with publishing(port := free_port()), pytest.raises(ClientError, match="nothing of a known size"):
-        Tcp(f"127.0.0.1:{port}", topic="other.filter.events")
+def test_who_asks_for_the_size_is_no_subscriber_and_loses_nothing(tmp_path):
+    """The publisher waits for one subscriber, and sends all it has at once: nobody else may be taken for that one."""
+    out = tmp_path / "got.aedat4"
+    with replaying(tmp_path) as url:
+        with ss.Client(url, ()) as client:
+            sensor = open_sensor(f"{url}?bye=end")
+            assert sensor.size == (34, 34)
+            assert {one["topics"] for one in client.status()["subscribers"]} == {0}
+            assert client.status()["pipelines"]["main"]["events_in"] == 0
+        called("record", "--strict", f"{url}?bye=end", out)
+    assert ss.read(out).data.tolist() == ss.read(LOOKS).data.tolist()
+
+
+def test_a_size_is_told_only_of_what_is_published(tmp_path):
+    with replaying(tmp_path) as url:
+        for topic in ("other.filter.events", "main.sensor.events", "main.events"):
+            with pytest.raises(ClientError, match=f"does not say what size {topic} has"):
+                open_sensor(f"{url}?topic={topic}")
+
+
+def test_a_publisher_that_nothing_can_be_asked_of_tells_no_size():
+    with publishing(port := free_port()), pytest.raises(ClientError, match="size=640x480"):
+        Tcp(f"127.0.0.1:{port}")
 
 
 @pytest.mark.parametrize(

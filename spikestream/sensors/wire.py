@@ -2,20 +2,21 @@
 
 Data messages carry start and stop, so time goes on as it does there, also in silence. What was lost on the way is a
 gap. A connection that breaks is made again, and goes on with the number that was due, as far as the publisher keeps it.
+
+Law: nothing is subscribed to before the batches are wanted. A publisher that waits for its subscribers would begin, and
+what it then sends would be nobody's.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 from spikestream.batch import Events, Spikes
-from spikestream.client import Subscription, subscribe
+from spikestream.client import Client, subscribe
 from spikestream.client.places import place_of
 from spikestream.errors import ClientError, ConfigError, DeviceError
-from spikestream.sensors.base.aside import answered
 from spikestream.sensors.base.choices import one_of, whole
 from spikestream.sensors.base.order import Mark, Order
 from spikestream.units import pixels
@@ -24,15 +25,13 @@ from spikestream.wire import Message, is_pattern
 log = logging.getLogger(__name__)
 
 TOPIC = "main.filter.events"
-LOOK_S = 5.0
-"""So long the first batch is waited for that tells the size."""
 NAME = "spikestream sensor"
 
 
 class Tcp:
     """Events or spikes that are published at ``HOST:PORT`` under ``topic``, as its last part says.
 
-    ``size`` is asked of what is published where it is not told; of spikes ``axons`` has to be told. A publisher that
+    ``size`` is asked of the publisher where it is not told; of spikes ``axons`` has to be told. A publisher that
     has gone is looked for ``reconnect_s`` seconds; then this ends with a `DeviceError`, or at once and without one if
     it has said goodbye and ``bye`` is end. ``token_file`` and ``ca`` as of `spikestream.subscribe`. Raises
     `ConfigError`, and `ClientError` where nobody is there or lets us in.
@@ -61,7 +60,7 @@ class Tcp:
             raise ConfigError(f"'{topic}' is no topic of one sensor", key="topic", value=topic, allowed=allowed)
         self._ends = one_of("bye", bye, ("retry", "end")) == "end"
         self._patience_s = 0 if self._ends else whole("reconnect_s", reconnect_s, 0, 86_400)
-        self._token_file, self._ca = token_file, ca
+        self._access: dict[str, Any] = {"token_file": token_file, "ca": ca}
         self.axons: int | None = None
         self.size: tuple[int, int] | None = None
         if kind == "spikes":
@@ -69,7 +68,7 @@ class Tcp:
                 raise ConfigError("spikes do not tell how many axons there are", key="axons", allowed="axons=NUMBER")
             self.axons = whole("axons", axons, 1, 2**31 - 1)
         else:
-            self.size = pixels(size) if size else answered(self._asked())
+            self.size = pixels(size) if size else self._asked()
         self._order = Order(self.size, self.axons)
 
     @property
@@ -90,7 +89,8 @@ class Tcp:
         if start and self._order.mark.now is None:
             self._order.mark = Mark(now=start)
         told = False
-        async with self._subscribed(self._patience_s) as messages:
+        patience_s, access = self._patience_s, self._access
+        async with subscribe(self.url, [self.topic], reconnect=patience_s, name=NAME, **access) as messages:
             async for message in messages:
                 assert messages.hello is not None
                 batch = self._order.accept(messages.hello.epoch, message)
@@ -106,22 +106,19 @@ class Tcp:
     def _wanted(self) -> str:
         return f"spikes of {self.axons:,} axons" if self.size is None else "events of {}x{}".format(*self.size)
 
-    def _subscribed(self, patience_s: float) -> Subscription:
-        return subscribe(
-            self.url, [self.topic], reconnect=patience_s, name=NAME, token_file=self._token_file, ca=self._ca
-        )
-
-    async def _asked(self) -> tuple[int, int]:
-        """Return the size of the next batch that is published; raises `ClientError`."""
+    def _asked(self) -> tuple[int, int]:
+        """Return the size of what is published under the topic, as the publisher tells it; raises `ClientError`."""
+        pipeline, _, rest = self.topic.partition(".")
+        with Client(self.url, (), name=NAME, **self._access) as client:
+            assert client.hello is not None
+            told = client.pipelines() if "pipelines" in client.hello.caps else {}
         try:
-            async with asyncio.timeout(LOOK_S), self._subscribed(0) as messages:
-                async for message in messages:
-                    if message.size is not None:
-                        return message.size
-        except TimeoutError:
-            pass
-        text = f"nothing of a known size is published as {self.topic} at {self.url}"
-        raise ClientError(text, remedy=f"spikestream subscribe {self.url} --topic events, or tell it: ?size=640x480")
+            width, height = told["pipelines"][pipeline]["sizes"][rest.rpartition(".")[0]]
+            return pixels(f"{width}x{height}")
+        except (KeyError, TypeError, ValueError, ConfigError):  # who is at the other end need not be one of us
+            text = f"{self.url} does not say what size {self.topic} has"
+            remedy = f"spikestream subscribe {self.url}, to see what is published, or tell it: ?size=640x480"
+            raise ClientError(text, remedy=remedy) from None
 
 
 def _said(message: Message) -> str:

@@ -22,6 +22,7 @@ from spikestream.service.desk import Desk
 from spikestream.service.hub import Hub
 from spikestream.service.lane import Lane
 from spikestream.service.status import lane_status, outputs, subscribers
+from spikestream.stages.filters import Filters
 from spikestream.wire import MAX_FRAME_EVER, Refusal
 
 MODEL = ".npz"
@@ -65,10 +66,9 @@ class Control:
         return {**self._scene.facts(), "pipelines": told, "outputs": outputs(hub), "subscribers": subscribers(hub)}
 
     async def pipelines(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the pipelines there are, each with its state and sensor."""
+        """Return the pipelines there are, each with its state and sensor, and the sizes of its events."""
         Asked(fields).end()
-        lanes = self._scene.lanes()
-        return {"pipelines": {name: {"state": lane.state, "sensor": lane.uri} for name, lane in lanes.items()}}
+        return {"pipelines": {name: _told(lane) for name, lane in self._scene.lanes().items()}}
 
     async def get(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the settings that may be changed, or one of them, as they are now."""
@@ -211,6 +211,13 @@ def _load(lane: Lane, path: str) -> None:
         for name, stage in lane.pipeline.stages.items():
             stage.restore(before[name])
         raise
+
+
+def _told(lane: Lane) -> Mapping[str, Any]:
+    """Return what a pipeline is, and the size, by stage, of events that it publishes, before there are any."""
+    stages = lane.pipeline.stages.items()
+    sizes = {name: list(stage.size) for name, stage in stages if isinstance(stage, Filters)}
+    return {"state": lane.state, "sensor": lane.uri, "sizes": sizes}
 
 
 def _plain(value: Any) -> Any:
