@@ -16,6 +16,7 @@ from small import noise, pieces, pipeline, run
 import spikestream as ss
 from spikestream.batch import Setting
 from spikestream.checkpoint import state_sha256
+from spikestream.cli.status import lines
 from spikestream.client import Client, subscribe
 from spikestream.errors import SpikestreamError
 from spikestream.service import control as control_room
@@ -528,6 +529,23 @@ def test_status_shows_what_there_is(tmp_path, plugin):
     assert "subscribers\n" in shown
     assert list(told["pipelines"]) == ["left"]
     assert "nobody answers" in called("status", f"unix://{tmp_path}/none", code=5).stderr
+
+
+def test_who_has_left_is_not_shown_as_if_it_were_there(tmp_path, plugin):
+    async def work():
+        async with steered(plugin, tmp_path) as made:
+            hub = made.daemon.hub
+            async with subscribe(made.url, ["main.>"], name="gone"), subscribe(made.url, ["main.>"], name="here"):
+                await made.step(2)
+            await until(lambda: hub.subscribers == 0)
+            async with subscribe(made.url, ["main.>"], name="new") as client:
+                await made.step()
+                told = (await client.status())["subscribers"]
+                return {one["client"]: one["left"] for one in told}, [*lines({"pipelines": {}, "subscribers": told})]
+
+    left, (head, one, rest) = run(work())
+    assert left == {"gone": True, "here": True, "new": False}
+    assert (head, " new: " in one, rest.startswith("  2 that left: ")) == ("subscribers", True, True)
 
 
 def test_the_blocking_client_asks_too(tmp_path, plugin):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spikestream.cli.base import INTERRUPTED, Console, add_access, add_quiet
@@ -68,11 +68,24 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         if one["failures"]:
             how = "back" if one["up"] else "down"
             yield f"{one['url']}: {how} after {one['failures']:,} failures, last error: {one['error']}"
-    if told["subscribers"]:
+    yield from _subscribers(told["subscribers"])
+
+
+def _subscribers(told: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield who is there, one line each, and in one line what those had who have left."""
+    left = [one for one in told if one["left"]]
+    if told:
         yield "subscribers"
-    for one in told["subscribers"]:
-        lost = f", {one['dropped']:,} dropped in {one['gaps']:,} gaps" if one["dropped"] else ""
-        yield f"  {one['peer']} {one['client']}: {one['sent']:,} sent, {one['waiting']:,} waiting{lost}"
+    for one in told:
+        if not one["left"]:
+            yield f"  {one['peer']} {one['client']}: {one['sent']:,} sent, {one['waiting']:,} waiting{_dropped([one])}"
+    if left:
+        yield f"  {len(left):,} that left: {sum(one['sent'] for one in left):,} sent{_dropped(left)}"
+
+
+def _dropped(told: Sequence[Mapping[str, Any]]) -> str:
+    dropped, gaps = (sum(one[name] for one in told) for name in ("dropped", "gaps"))
+    return f", {dropped:,} dropped in {gaps:,} gaps" if dropped else ""
 
 
 def _waterfall(hops: Mapping[str, Mapping[str, float]]) -> Iterator[str]:

@@ -13,6 +13,7 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from spikestream.batch import Events
 from spikestream.errors import ClientError, ConfigError, RecordingError
@@ -140,7 +141,7 @@ class Dv:
         """Let a client go, and remember its account."""
         if client in self._clients:
             self._clients.remove(client)
-            self._gone.append(client.delivery())
+            self._gone.append(replace(client.delivery(), left=True))
         self.moved.set()
 
     def wants(self, topic: str) -> bool:

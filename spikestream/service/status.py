@@ -45,6 +45,7 @@ def subscribers(hub: Hub) -> list[Mapping[str, Any]]:
             {
                 "peer": one.peer,
                 "client": one.client,
+                "left": one.left,
                 "topics": len(one.flows),
                 "sent": sum(flow.sent.messages for flow in flows),
                 "rows": sum(flow.sent.rows for flow in flows),

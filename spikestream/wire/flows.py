@@ -56,9 +56,13 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one subscriber was due and got, topic by topic; ``gaps`` are the gap messages it was sent."""
+    """What one subscriber was due and got, topic by topic; ``gaps`` are the gap messages it was sent.
+
+    ``left`` is whether it has gone: its account stays.
+    """
 
     peer: str
     client: str
     flows: Mapping[str, Flow]
     gaps: int = 0
+    left: bool = False

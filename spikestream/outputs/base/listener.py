@@ -288,7 +288,7 @@ class Listener:
             self._door.left(subscriber.host)
         delivery = subscriber.delivery()
         if delivery.flows:
-            self._gone.append(delivery)
+            self._gone.append(replace(delivery, left=True))
         if len(self._gone) > KEEP_GONE:
             for topic, flow in self._gone.popleft().flows.items():
                 self._long_gone.setdefault(topic, Flow()).add(flow)
@@ -344,7 +344,7 @@ class Listener:
         """Return the account of every subscriber, those that have gone long ago summed up in the first."""
         self.flush()
         earlier = {topic: flow.copy() for topic, flow in self._long_gone.items()}
-        summed = [Delivery("earlier subscribers", "", earlier)] if earlier else []
+        summed = [Delivery("earlier subscribers", "", earlier, left=True)] if earlier else []
         return [*summed, *self._gone, *(connection.delivery() for connection in self._connections)]
 
     async def _until(self, reached: Callable[[], bool]) -> None:
