@@ -160,7 +160,7 @@ def test_what_is_wrong_is_told_on_the_way(plain, tmp_path):
 
 
 def test_a_recording_starts_again_and_from_any_time(plain, tmp_path):
-    sensor = Recording(str(save(tmp_path / "a.plain", at(range(-500, 40_000, 7)))), stop_us=60_000)
+    sensor = Recording(str(save(tmp_path / "a.plain", at(range(-500, 40_000, 7)))), windows=[(39_000, 60_000), (60_000, 90_000)])
     all_of_it = collect(sensor)
     assert all_of_it[0].start == -1_000
     assert spans(collect(sensor)) == spans(all_of_it)
@@ -172,6 +172,12 @@ def test_a_recording_starts_again_and_from_any_time(plain, tmp_path):
         assert np.array_equal(joined(rest), joined(all_of_it)[joined(all_of_it)["t"] >= start])
         assert rest[-1].stop == 60_000
     assert collect(sensor, 60_000) == []
+
+
+def test_windows_are_for_programs(plain, tmp_path):
+    save(tmp_path / "a.plain", at([5]))
+    with pytest.raises(ConfigError, match="no option of a URI"):
+        open_sensor(f"file:{tmp_path}/a.plain?windows=3")
 
 
 def test_the_selection_counts_from_the_first_event(plain, tmp_path):

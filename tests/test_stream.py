@@ -23,15 +23,17 @@ __all__ = ["plain"]
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def naive(times, length, grid, start=0, stop=None, until=None):
+def naive(times, length, grid, start=0, stop=None, windows=()):
     """Return the stream as rows (start, stop, times in it), step by step as the law says it, and the gaps."""
     low = times[0] + start
     high = None if stop is None else times[0] + stop
     points = [(t, True) for t in times if t >= low and (high is None or t < high)]
     if high is not None and times[-1] >= high:
         points.append((high - 1, False))
-    elif until is not None:
-        points.append(((until if high is None else min(until, high)) - 1, False))
+    elif begun := [window for window in windows if window[0] <= times[-1]]:
+        until = begun[-1][1]
+        if times[-1] < until <= times[-1] + SILENCE_US:
+            points.append(((until if high is None else min(until, high)) - 1, False))
     points = [(t, real) for i, (t, real) in enumerate(points) if real or t > (points[i - 1][0] if i else low - 1)]
     if not points:
         return [], 0
@@ -88,16 +90,19 @@ grids = st.sampled_from([1, 7, 10, 1000])
 cuts = st.lists(st.integers(0, 26), max_size=5)
 
 
-@given(first, near, cuts, st.integers(1, 300), grids, select, st.none() | st.integers(0, 600))
+borders = st.lists(st.integers(-10, 600), unique=True, max_size=8).map(sorted)
+
+
+@given(first, near, cuts, st.integers(1, 300), grids, select, borders)
 @settings(deadline=None, max_examples=500)
 def test_batches_are_what_the_law_says_step_by_step(first, deltas, cuts, length, grid, select, until):
     times = np.cumsum([first, *deltas]).tolist()
     start, span = select
     stop = None if span is None else (start or 0) + span
-    until = None if until is None else times[0] + until
+    windows = [(times[0] + a, times[0] + b) for a, b in zip(until[::2], until[1::2], strict=False)]
     problems = {}
-    got = run(times, cuts, problems, length_us=length, grid_us=grid, from_us=start, to_us=stop, stop_us=until)
-    rows, gaps = naive(times, length, grid, start or 0, stop, until)
+    got = run(times, cuts, problems, length_us=length, grid_us=grid, from_us=start, to_us=stop, windows=windows)
+    rows, gaps = naive(times, length, grid, start or 0, stop, windows)
     assert rows_of(got) == rows
     assert problems == ({"gaps": gaps} if gaps else {})
     for batch in got:
@@ -147,14 +152,23 @@ def test_a_selection_is_relative_to_the_first_event_and_half_open():
     assert rows_of(late) == [(1_000_900, 1_000_910, [1_000_900])]
 
 
-def test_the_stream_lasts_until_the_labels_do():
-    assert rows_of(run([5, 12], length_us=10, stop_us=33)) == [
+def test_the_stream_lasts_until_the_window_ends_that_the_last_event_falls_into():
+    assert rows_of(run([5, 12], length_us=10, windows=[(12, 33)])) == [
         (5, 10, [5]), (10, 20, [12]), (20, 30, []), (30, 33, [])
     ]  # fmt: skip
-    assert rows_of(run([5, 12], length_us=100, grid_us=10, stop_us=33)) == [(0, 40, [5, 12])]
-    assert rows_of(run([5, 12], length_us=100, stop_us=12)) == [(5, 13, [5, 12])]
-    assert rows_of(run([5, 12], length_us=100, to_us=9, stop_us=50)) == [(5, 14, [5, 12])]
-    assert run([], stop_us=50) == []
+    assert rows_of(run([5, 12], length_us=100, grid_us=10, windows=[(0, 33)])) == [(0, 40, [5, 12])]
+    assert rows_of(run([5, 12], length_us=100, windows=[(0, 12)])) == [(5, 13, [5, 12])]
+    assert rows_of(run([5, 12], length_us=100, to_us=9, windows=[(0, 50)])) == [(5, 14, [5, 12])]
+    assert rows_of(run([5, 12], length_us=100, windows=[(0, 12), (12, 20), (20, 30)])) == [(5, 20, [5, 12])]
+    assert run([], windows=[(0, 50)]) == []
+
+
+@pytest.mark.parametrize("windows", [[(13, 40)], [(-9, 5), (10**15, 10**15 + 10)], [(0, 14 + SILENCE_US)], [(0, 9)]])
+def test_of_windows_that_nothing_was_recorded_of_there_is_no_stream(windows):
+    problems = {}
+    assert rows_of(run([5, 12], length_us=100, problems=problems, windows=windows)) == [(5, 13, [5, 12])]
+    assert problems == {}
+    assert run([5, 12], length_us=10**9, windows=[(0, 12 + SILENCE_US)])[-1].stop == 12 + SILENCE_US
 
 
 @pytest.mark.parametrize("cuts", [(), (1,)])
@@ -174,7 +188,6 @@ def test_a_forged_stamp_does_not_fill_the_world_with_empty_batches():
         (2**61 // 1000 * 1000, 2**61 // 1000 * 1000 + 1000, [2**61]),
     ]
     assert problems == {"gaps": 1}
-    assert len(run([100], length_us=10_000, stop_us=2**61)) < 200
     assert len(run([100, 2**61], length_us=10_000, from_us=10, to_us=2**60)) < 300
 
 
@@ -213,7 +226,7 @@ def test_damage_comes_after_the_events_before_it():
 
     got = []
     with pytest.raises(RecordingError, match="broken"):
-        got.extend(batches(damaged(), length_us=10, grid_us=10, size=(3, 4), stop_us=1000))
+        got.extend(batches(damaged(), length_us=10, grid_us=10, size=(3, 4), windows=[(0, 1000)]))
     assert rows_of(got) == [(0, 10, [5]), (10, 20, [12, 18])]
     assert {batch.size for batch in got} == {(3, 4)}
 

@@ -1,14 +1,14 @@
 """A recording as one piece, or as contiguous batches of stream time.
 
 Law: where the stream starts, where it ends and where its gaps lie follow from the events alone, never from the length
-of the batches nor from the pieces the events came in. A mark (the start and end of a selection, a moment labels reach
-to) is an event without content: time is known to run up to it.
+of the batches nor from the pieces the events came in. A mark (the start and end of a selection, the end of the window
+that the last event falls into) is an event without content: time is known to run up to it.
 """
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -121,29 +121,31 @@ def batches(
     size: tuple[int, int] | None,
     from_us: int | None = None,
     to_us: int | None = None,
-    stop_us: int | None = None,
+    windows: Sequence[tuple[int, int]] = (),
     problems: dict[str, int] | None = None,
 ) -> Iterator[Events]:
     """Return the batches of sorted arrays (n,) EVENT, cut at the absolute multiples of ``length_us`` µs.
 
     The stream starts at the last multiple of ``grid_us`` up to the first event and ends at the first one after the last
     event. ``from_us`` and ``to_us`` select ``[t0 + from_us, t0 + to_us)``, t0 being the first event's stamp; the stream
-    then starts and, where the recording reaches so far, ends with the selection. It lasts at least until ``stop_us`` of
-    stream time, within the selection. A silence above `SILENCE_US` becomes a gap (the next batch starts after the last
-    one's stop), counted as ``gaps`` in ``problems``. A batch never holds more than `MAX_EVENTS`.
+    then starts and, where the recording reaches so far, ends with the selection. The last of the ``windows``, [start,
+    stop) µs of stream time in order, that begins no later than the last event is run to its end, within the selection,
+    unless that is more than `SILENCE_US` away; of those behind it nothing was recorded. A silence above `SILENCE_US`
+    becomes a gap (the next batch starts after the last one's stop), counted as ``gaps`` in ``problems``. A batch never
+    holds more than `MAX_EVENTS`.
     Raises `ConfigError` at once; `RecordingError` where more events than that share one stamp; one of ``chunks`` comes
     out after all events before it.
     """
     _check(length_us, grid_us, from_us or 0, to_us)
     line = _Line(length_us, grid_us, size, {} if problems is None else problems)
-    return _cut(chunks, line, from_us or 0, to_us, stop_us)
+    return _cut(chunks, line, from_us or 0, to_us, windows)
 
 
 def _cut(
-    chunks: Iterable[Array], line: _Line, from_us: int, to_us: int | None, stop_us: int | None
+    chunks: Iterable[Array], line: _Line, from_us: int, to_us: int | None, windows: Sequence[tuple[int, int]]
 ) -> Iterator[Events]:
     damage: list[RecordingError] = []
-    low = high = stop = None
+    low = high = last = stop = None
     for data in _until_damage(chunks, damage):
         if not len(data):
             continue
@@ -151,7 +153,6 @@ def _cut(
         if low is None:
             low = int(t[0]) + from_us
             high = None if to_us is None else int(t[0]) + to_us
-            stop = stop_us if high is None or stop_us is None else min(high, stop_us)
             line.begin(low)
         i, j = bisect_left(t, low), len(t) if high is None else bisect_left(t, high)
         if i < j:
@@ -159,11 +160,22 @@ def _cut(
         if j < len(t):
             stop = high
             break
+        last = int(t[-1])
+    else:
+        stop = _under_way(windows, last, high)
     if stop is not None and not damage:
         yield from line.mark(stop - 1)
     yield from line.finish()
     if damage:
         raise damage[0]
+
+
+def _under_way(windows: Sequence[tuple[int, int]], last: int | None, high: int | None) -> int | None:
+    """Return where the window ends that the last event falls into, at ``high`` at most; None where there is none."""
+    begun = 0 if last is None else bisect_right(windows, last, key=lambda window: window[0])
+    if last is None or not begun or not last < (stop := windows[begun - 1][1]) <= last + SILENCE_US:
+        return None
+    return stop if high is None else min(high, stop)
 
 
 class _Line:

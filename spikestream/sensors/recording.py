@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from spikestream.batch import Events, cut
@@ -37,7 +37,7 @@ class Recording:
         grid_us: int | str = 1_000,
         from_us: int | str | None = None,
         to_us: int | str | None = None,
-        stop_us: int | str | None = None,
+        windows: Sequence[tuple[int, int]] | str = (),
         **reading: Any,
     ) -> None:
         self.location = location
@@ -47,7 +47,7 @@ class Recording:
             "grid_us": _whole("grid_us", grid_us),
             "from_us": _whole("from_us", from_us),
             "to_us": _whole("to_us", to_us),
-            "stop_us": _whole("stop_us", stop_us),
+            "windows": _told(windows),
         }
         self._reading = {name: _typed(name, value) for name, value in reading.items()}
         self._reader, self._stream = self._open()
@@ -131,6 +131,12 @@ def _whole(name: str, value: int | str | None) -> int | None:
         return int(value)
     except ValueError:
         raise ConfigError(f"'{value}' is not a number of µs", key=name, value=value, allowed="a whole number") from None
+
+
+def _told(windows: Sequence[tuple[int, int]] | str) -> Sequence[tuple[int, int]]:
+    if isinstance(windows, str):
+        raise ConfigError("windows are no option of a URI", key="windows", value=windows, allowed="--labels FILE")
+    return windows
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -104,7 +104,7 @@ def _file_of(uri: str) -> str:
 
 
 def sensor_of(job: Job, rows: Sequence[LabelRow]) -> Sensor:
-    """Return the sensor a job names, a recording cut as it asks; ``rows`` are the labels it must reach."""
+    """Return the sensor a job names, a recording cut as it asks, to its end and that of the row it ends in."""
     config = job.config
     if not config.sensor.uri:
         raise ConfigError("no sensor is named", key="sensor.uri", remedy="set sensor.uri, or name a recording")
@@ -142,7 +142,7 @@ def _reading(job: Job, rows: Sequence[LabelRow], options: Mapping[str, str]) -> 
         "size": config.sensor.size,
         "from_us": job.from_us,
         "to_us": job.to_us,
-        "stop_us": rows[-1].stop if rows and job.to_us is None else None,
+        "windows": [(row.start, row.stop) for row in rows] if job.to_us is None else [],
     }
     defaults = {
         "time": Config().sensor.time,
@@ -150,7 +150,7 @@ def _reading(job: Job, rows: Sequence[LabelRow], options: Mapping[str, str]) -> 
         "grid_us": Config().network.tick_us,
     }
     made = {"time": config.sensor.time, "length_us": config.batch.length_us, "grid_us": tick_us_of(config)}
-    chosen = {key: value for key, value in wanted.items() if value not in ("", None)}
+    chosen = {key: value for key, value in wanted.items() if value not in ("", None, [])}
     return chosen | {key: made[key] for key in made if key not in options or made[key] != defaults[key]}
 
 

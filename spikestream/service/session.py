@@ -19,6 +19,7 @@ from spikestream.sensors.recording import Recording
 from spikestream.service.control import Control, Scene
 from spikestream.service.desk import Desk
 from spikestream.service.ending import taken
+from spikestream.service.fit import Fit
 from spikestream.service.hub import Hub
 from spikestream.service.job import Job
 from spikestream.service.lane import Lane
@@ -74,6 +75,8 @@ class Session(Lane):
             await self._wait_subscribers()
             await self.work()
             self.whole = not self.engine.stopping and self.job.from_us is None and self.job.to_us is None
+            if (fit := self._fit()) is not None and fit.none:
+                raise fit.error(self.job.labels)
         except BaseException:
             await self._end()
             raise
@@ -128,9 +131,13 @@ class Session(Lane):
         """Return what the listener should know of the run, one line each."""
         said = [*getattr(self.sensor, "warnings", [])]
         said += [f"{count:,} events dropped: {reason}" for reason, count in self._lost_before().items() if count]
-        progress = self.engine.progress
+        progress, fit = self.engine.progress, self._fit()
         if progress.start is not None and not progress.rows:
             said.append("there was not a single event in what was played")
+        if fit is not None and fit.none:
+            return said  # that is an error, which says so
+        if fit is not None and (warning := fit.warning()):
+            said.append(warning)
         if progress.start is not None and self.scorer is not None and not self.scorer.decided:
             labels = f"{self.rows[0].start:,}..{self.rows[-1].stop:,} µs" if self.rows else "none"
             stream = f"{progress.start:,}..{progress.stop:,} µs"
@@ -141,6 +148,13 @@ class Session(Lane):
                     f"no labelled window was decided: labels {labels}, stream {stream}, both on the sensor's clock"
                 )
         return said
+
+    def _fit(self) -> Fit | None:
+        """Return how a label file fits the recording, once all of that was run; a live stream may begin at any time."""
+        progress, windows = self.engine.progress, self.windows() if self.whole and self.job.labels else []
+        if self.sensor.live or progress.start is None or not windows:
+            return None
+        return Fit(windows, progress.start, progress.stop, self.uri.removeprefix("file:"))
 
     def lost(self) -> int:
         """Return how many events, spikes and decisions were dropped or are missing, on the way to anyone."""
