@@ -122,7 +122,7 @@ def test_events_are_numbered_from_the_start_of_the_recording():
     order = Order()
     for part in ([1, 2, 3], [9, 4], [5]):
         list(order.feed(at(part)))
-    assert order.warning() == "1 backward time step (largest -5 µs at event 4); time policy 'clamp' used"
+    assert order.warning() == "1 backward time step (largest -5 µs at event 4); time policy 'clamp' used: 2 clamped"
 
 
 def test_the_order_error_and_warning_say_where_and_how_far(plain, tmp_path):
@@ -130,7 +130,9 @@ def test_the_order_error_and_warning_say_where_and_how_far(plain, tmp_path):
     with Reader(path) as reader:
         whole(reader)
         assert reader.problems == {"backward": 3, "clamped": 3}
-        assert reader.warnings == ["3 backward time steps (largest -20 ms at event 2); time policy 'clamp' used"]
+        assert reader.warnings == [
+            "3 backward time steps (largest -20 ms at event 2); time policy 'clamp' used: 3 clamped"
+        ]
     assert error_of(path, time="fail") == f"{path}: time steps back by 10 ms at event 1\n  try: --time clamp"
     with pytest.raises(ConfigError, match="unknown time policy 'clmap'\n  allowed: clamp, sort, drop, fail, keep"):
         Reader(path, time="clmap")

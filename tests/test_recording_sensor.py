@@ -160,7 +160,8 @@ def test_what_is_wrong_is_told_on_the_way(plain, tmp_path):
 
 
 def test_a_recording_starts_again_and_from_any_time(plain, tmp_path):
-    sensor = Recording(str(save(tmp_path / "a.plain", at(range(-500, 40_000, 7)))), windows=[(39_000, 60_000), (60_000, 90_000)])
+    windows = [(39_000, 60_000), (60_000, 90_000)]
+    sensor = Recording(str(save(tmp_path / "a.plain", at(range(-500, 40_000, 7)))), windows=windows)
     all_of_it = collect(sensor)
     assert all_of_it[0].start == -1_000
     assert spans(collect(sensor)) == spans(all_of_it)

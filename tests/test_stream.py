@@ -313,7 +313,7 @@ def test_what_was_guessed_or_is_wrong_is_a_warning_at_the_callers_line(way, tmp_
     (steps,) = [text for text in told(lambda: way(path)) if "backward" in text[2]]
     assert steps[:2] == (Path(__file__).name, ss.RecordingWarning)
     assert steps[2].startswith(f"{path}: 299 backward time steps")
-    assert steps[2].endswith("time policy 'clamp' used")
+    assert steps[2].endswith("time policy 'clamp' used: 299 clamped")
     (unit,) = [text for _, _, text in told(lambda: way(tmp_path / "a.npy", order="txyp")) if "unit=" in text]
     assert "taken as s" in unit
 

@@ -209,10 +209,11 @@ class _Shown:
         """Tell what the recording's decoder had to say, then the result."""
         for warning in self.session.warnings():
             self.console.log(f"warning: {warning}")
-        problems: Mapping[str, int] = getattr(self.session.sensor, "problems", {})
+        sensor: Any = self.session.sensor
+        problems: Mapping[str, int] = getattr(sensor, "untold", getattr(sensor, "problems", {}))
         for problem, count in problems.items():
             if count:
-                self.console.log(f"warning: {self.session.sensor.location}: {problem}: {count:,}")  # type: ignore[attr-defined]
+                self.console.log(f"warning: {sensor.location}: {problem}: {count:,}")
         engine = self.session.engine
         if engine.progress.start is None and not self.session.whole and not engine.stopping:
             return  # it never began: the error says why

@@ -19,6 +19,8 @@ LIMIT_US = 2**62
 
 ANY = (1 << 16, 1 << 16)
 """The size that no event lies outside of."""
+BECAME = ("clamped", "sorted", "dropped")
+"""What may become of an event that comes late."""
 FUTURE_US = 10_000_000
 """A step forward beyond this is reported: in a recording it is rarely silence, mostly a damaged stamp."""
 
@@ -85,13 +87,19 @@ class Order:
         return self._sorter.finish()
 
     def warning(self) -> str:
-        """Return one line about the steps back, "" where there were none."""
+        """Return one line about the steps back and what became of them, "" where there were none."""
         backward = self.problems.get("backward", 0)
         if not backward:
             return ""
         step, event = self._state[-2:].tolist()
         steps = f"{backward:,} backward time step{'s' if backward > 1 else ''}"
-        return f"{steps} (largest -{show_us(-step)} at event {event:,}); time policy '{self.policy}' used"
+        became = ", ".join(f"{count:,} {what}" for what in BECAME if (count := self.problems.get(what, 0)))
+        used = f"time policy '{self.policy}' used" + (f": {became}" if became else "")
+        return f"{steps} (largest -{show_us(-step)} at event {event:,}); {used}"
+
+    def others(self) -> dict[str, int]:
+        """Return the problems that `warning` does not tell of."""
+        return {problem: n for problem, n in self.problems.items() if n and problem not in ("backward", *BECAME)}
 
     def _goes_on(self, events: Array) -> bool:
         """Return whether tidy events follow the last ones as they follow each other; if so, take note of them."""

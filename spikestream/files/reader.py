@@ -135,6 +135,11 @@ class Reader:
         return [*self.decoder.warnings, *([late] if late else [])]
 
     @property
+    def untold(self) -> dict[str, int]:
+        """Return the ``problems`` that no warning tells of."""
+        return self._order.others()
+
+    @property
     def notes(self) -> list[str]:
         """Return what was taken for granted in reading, one line each: nothing is wrong."""
         other = self._content()

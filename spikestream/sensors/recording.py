@@ -75,6 +75,11 @@ class Recording:
         return self._reader.problems
 
     @property
+    def untold(self) -> dict[str, int]:
+        """Return the ``problems`` that no warning tells of."""
+        return self._reader.untold
+
+    @property
     def skipped(self) -> dict[str, int]:
         """Return what was read so far and is not an event, counted by kind."""
         return self._reader.skipped

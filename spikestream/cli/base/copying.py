@@ -125,7 +125,7 @@ class Copy:
             self.console.log(f"{reader.name}: {note}")
         self.warnings += [f"{reader.name}: {warning}" for warning in reader.warnings]
         self.warnings += [f"{reader.name}: not converted: {n:,} {kind}" for kind, n in reader.skipped.items() if n]
-        self.warnings += [f"{reader.name}: {kind}: {n:,}" for kind, n in reader.problems.items() if n]
+        self.warnings += [f"{reader.name}: {kind}: {n:,}" for kind, n in reader.untold.items()]
         if filters:
             left = {**filters.account.filtered, **filters.account.dropped}
             known = "outside of the size that was known before them; --size WIDTHxHEIGHT says which it is"
