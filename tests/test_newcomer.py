@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from cli import LABELS, LOOKS
+from cli import LABELS, LOOKS, ROOT
 from inprocess import called
 
 import spikestream as ss
@@ -119,6 +119,32 @@ def test_what_breaks_off_says_what_to_try(folder):
 
 def test_no_time_is_nothing_to_record(folder):
     assert "nothing comes in no time" in called("record", "looks.aedat4", "x.csv", "--for", "0s", code=2).stderr
+
+
+@pytest.mark.parametrize(("policy", "became"), [("clamp", "clamped"), ("sort", "sorted"), ("drop", "dropped")])
+def test_that_time_steps_back_is_told_once(policy, became, folder):
+    (folder / "back.csv").write_text("t,x,y,p\n" + "".join(f"{900 - i},1,1,1\n" for i in range(100)))
+    said = called("convert", "back.csv", f"{policy}.aedat4", "--time", policy, "--size", "4x4", cwd=folder).stderr
+    (warning,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert warning.endswith(f"time policy '{policy}' used: 99 {became}")
+    if policy != "drop":
+        said = called("replay", "back.csv", "--time", policy, "--size", "4x4", "--speed", "max", cwd=folder).stderr
+        assert (said.count("99 backward"), said.count(became)) == (1, 1)
+
+
+def test_a_configuration_started_elsewhere_says_what_its_paths_are_relative_to(folder):
+    config = ROOT / "config" / "daemon.toml"
+    for more in ((), ("--set", "chip.model=none.npz", "--set", f"sensor.uri={LOOKS}")):
+        said = called("run", config, *more, code=6 if more else 3, cwd=folder).stderr
+        assert f"relative to the working folder, now {folder}" in said
+    said = called("run", config, "--set", "sensor.uri=/nowhere/x.aedat4", code=3, cwd=folder).stderr
+    assert "working folder" not in said
+
+
+def test_what_cannot_be_cut_while_it_is_live_can_be_recorded_for_so_long(folder):
+    said = called("replay", "udp://127.0.0.1:9000?size=4x4", "--to", "1500ms", code=2, cwd=folder).stderr
+    assert "try: spikestream record 'udp://127.0.0.1:9000?size=4x4' part.aedat4 --for 1.5s, and replay" in said
+    assert "part.wav" in called("replay", "microphone://", "--to", "2s", code=2, cwd=folder).stderr
 
 
 def test_slips_in_python(folder):

@@ -264,6 +264,14 @@ def test_what_cannot_be_is_one_clear_error(args, code, said, few, tmp_path):
     assert done.stderr.count("error: ") == 1
 
 
+def test_that_nothing_is_measured_or_kept_is_told(few, some, tmp_path):
+    said = called("train", few, "--rule", "stdp", *SMALL).stderr
+    assert "warning: without --save FILE what is learned is gone" in said
+    assert "warning: without labels nothing is measured" in said
+    said = called("train", few, "--labels", some, *SMALL, "--save", tmp_path / "m.npz").stderr
+    assert "warning: without" not in said
+
+
 def test_without_scikit_learn_baselines_say_what_to_install(some, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     done = called("eval", LOOKS, "--labels", some, "--model", "looks", "--baseline", code=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,13 @@ def run(options: argparse.Namespace) -> int:
 
     set_up(options.log, sys.stderr, options.quiet)
     console = Logged(options.quiet)
-    daemon, manager = _opened(options, console), Manager()
+    try:
+        daemon, manager = _opened(options, console), Manager()
+    except SpikestreamError as error:
+        if _misses_relative(f"{error}"):
+            where = f"now {os.getcwd()}: start it in another, or name whole paths"
+            error.remedy = f"paths of a configuration are relative to the working folder, {where}"
+        raise
 
     def stop() -> None:
         manager.stopping("handing over what was taken")
@@ -123,6 +130,12 @@ def _opened(options: argparse.Namespace, console: Console) -> Daemon:
         say_if_cold(console, supervisor.lane)
         warm_up(supervisor.lane)
     return daemon
+
+
+def _misses_relative(said: str) -> bool:
+    """Return whether an error says that a file is missing whose path does not begin at the root."""
+    first = said.partition("\n")[0]
+    return "no such f" in first.lower() and not any(word.strip("'\"").startswith("/") for word in first.split())
 
 
 async def _run(daemon: Daemon, console: Console, manager: Manager) -> None:

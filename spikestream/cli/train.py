@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="spikestream-") as scratch:
         carry = options.save or os.path.join(scratch, "model.npz")
         course = Course(console, runs, carry, opened=_needs_labels, closed=sessions.append)
+        _say_what_is_missing(console, course.session, options.save)
         begun_s = monotonic()
         code = course.run()
         seconds = monotonic() - begun_s
@@ -136,6 +137,14 @@ def _needs_labels(session: Session) -> None:
     if session.scorer is None:
         text = f"{config.sensor.uri} has no labels, and without them only stdp learns"
         raise ConfigError(text, key="--labels", remedy="--labels FILE, a CSV of start_us,stop_us,label")
+
+
+def _say_what_is_missing(console: Console, session: Session, save: str | None) -> None:
+    """Warn where nothing would be left of a training, or nothing is measured of it."""
+    if not save:
+        console.log("warning: without --save FILE what is learned is gone at the end")
+    if session.scorer is None:
+        console.log("warning: without labels nothing is measured: --labels FILE, a CSV of start_us,stop_us,label")
 
 
 def figures_of(options: argparse.Namespace, tallies: Sequence[Tally], last: Session, seconds: float) -> dict[str, Any]:

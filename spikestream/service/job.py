@@ -117,7 +117,11 @@ def sensor_of(job: Job, rows: Sequence[LabelRow]) -> Sensor:
     if selection and not (sounding or scheme == "wav"):
         text = "only a recording of events or a sound file can be cut with --from and --to"
         parts = hasattr(load("sensors", scheme), "tables")  # a data set
-        remedy = f"choose samples in its URI: {scheme}://{location}?skip=100&take=50, or split=test" if parts else ""
+        remedy = f"choose samples in its URI: {scheme}://{location}?skip=100&take=50, or split=test"
+        if not parts:
+            part = "part.wav" if scheme == "microphone" else "part.aedat4"
+            length = f" --for {job.to_us / 1e6:g}s" if job.to_us else ""
+            remedy = f"spikestream record '{config.sensor.uri}' {part}{length}, and replay {part}"
         key = "--to" if job.from_us is None else "--from"
         raise ConfigError(text, key=key, value=selection.get("from_us", job.to_us), remedy=remedy)
     for key in ("format", "layout", "time"):
