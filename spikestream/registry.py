@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from spikestream.errors import PluginError, nearest
 GROUPS = ("sensors", "formats", "stages", "neurons", "rules", "outputs")
 LISTS = {"formats": "spikestream formats"}
 """What tells of the names of a group, where it is not what tells of all of them."""
+APART = {("sensors", "camera"): "pip install -e plugins/camera, in the repository of spikestream (docs/live.md)"}
+"""How to install what is ours and no part of the package."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def _load(group: str, registered: Mapping[Found, EntryPoint], name: str) -> Any:
         raise PluginError(
             f"unknown {kind} '{name}'" + (f"; did you mean '{close}'?" if close else ""),
             details=[f"known: {', '.join(known) or 'none'}"],
-            remedy=LISTS.get(group, "spikestream plugins"),
+            remedy=APART.get((group, name), LISTS.get(group, "spikestream plugins")),
         )
     if len(points) > 1:
         origins = sorted(origin for _, origin in points)
@@ -85,4 +88,14 @@ def _load(group: str, registered: Mapping[Found, EntryPoint], name: str) -> Any:
     try:
         return point.load()
     except Exception as error:  # whatever a module raises while it is imported is that module's fault
-        raise PluginError(f"{kind} '{name}' of {origin} does not load: {error}") from error
+        what = f"{kind} '{name}' of {origin} does not load: {error}"
+        raise PluginError(what, remedy=f"{_again(point)}, or leave it out: pip uninstall {origin}") from error
+
+
+def _again(point: EntryPoint) -> str:
+    """Return the command that installs once more what a plugin is part of, from where it was installed."""
+    dist = point.dist
+    told = (dist.read_text("direct_url.json") if dist is not None else None) or ""
+    # Written by pip for what came from a folder: another may have taken its name on the index.
+    folder = re.search(r'"url": *"file://([^"]+)"', told)
+    return f"pip install --upgrade --force-reinstall {folder[1] if folder else dist.name if dist else point.name}"

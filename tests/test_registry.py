@@ -125,6 +125,23 @@ def test_a_plugin_that_does_not_load(install, source: str, value: str, why: str)
     assert caught.value.exit_code == 4
 
 
+def test_what_was_installed_from_a_folder_is_installed_from_there_again(install):
+    folder = install("crickets", "import no_such_module_at_all\n", {"sensors": {"cricket": "crickets:Cricket"}})
+    told = '{"dir_info": {"editable": true}, "url": "file:///home/me/crickets"}'
+    (folder / "crickets-1.5.dist-info" / "direct_url.json").write_text(told)
+    with pytest.raises(PluginError) as caught:
+        registry.load("sensors", "cricket")
+    again = "pip install --upgrade --force-reinstall /home/me/crickets"
+    assert caught.value.remedy == f"{again}, or leave it out: pip uninstall crickets"
+
+
+def test_what_is_ours_and_no_part_of_the_package_says_how_to_install_it(monkeypatch):
+    others = {one: point for one, point in registry._points("sensors").items() if one.name != "camera"}
+    with pytest.raises(PluginError, match="unknown sensor 'camera'") as caught:
+        registry._load("sensors", others, "camera")
+    assert caught.value.remedy.startswith("pip install -e plugins/camera")
+
+
 def test_looking_for_plugins_imports_none_of_the_heavy_libraries():
     code = (
         "import json, sys; from spikestream import registry\n"

@@ -178,7 +178,7 @@ def _plugins() -> Iterator[Finding]:
             load(entry.group, entry.name)
             yield Finding(f"{entry.group} {entry.name}", "ok", f"of {entry.distribution} {entry.version}")
         except SpikestreamError as error:
-            yield Finding(f"{entry.group} {entry.name}", "bad", error.what, f"pip uninstall {entry.distribution}")
+            yield Finding(f"{entry.group} {entry.name}", "bad", error.what, error.remedy)
 
 
 def _microphones() -> Iterator[Finding]:
