@@ -13,7 +13,7 @@ from cli import LABELS, LOOKS, PATIENCE_S, replay_json, spikestream, start
 from small import SIZE, Given, config, events, noise, run
 
 import spikestream as ss
-from spikestream.batch import EVENT, Events, Spikes, cut
+from spikestream.batch import EVENT, Events, Sound, Spikes, cut
 from spikestream.config import with_value
 from spikestream.errors import ConfigError, DeviceError, ModelError, PluginError, RecordingError
 from spikestream.files.labels import LabelRow
@@ -341,7 +341,7 @@ BATCHES = {
     "unsorted": (events(30, 60, [(50, 0, 0, True), (40, 0, 0, True)]), "not sorted"),
     "before": (events(5, 50), "before 10 µs"),
     "for ever": (events(10, 10**11), "more than an hour"),
-    "nonsense": (Events(10, 20, None, SIZE), "has no len"),
+    "nonsense": (Sound(10, 20, None), "has no len"),
     "spikes of nothing": (Spikes(10, 20, "ab", None), "law"),
 }
 
