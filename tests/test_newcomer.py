@@ -6,6 +6,7 @@ import gzip
 import shlex
 import subprocess
 import sys
+import tarfile
 
 import numpy as np
 import pytest
@@ -38,8 +39,15 @@ def test_a_format_that_is_told_and_contradicts_the_content_is_told_of(folder):
     said = called("info", "looks.aedat4", "--format", "csv", code=3).stderr
     assert "its content is that of AEDAT 4.0 (DV)" in said
     assert remedy(said) == "leave --format out, in Python format="
-    said = called("info", "looks.aedat4", "--format", "evt3").stdout
-    assert "read as Prophesee RAW, EVT 3.0, as it was told to be; its content is that of AEDAT 4.0 (DV)" in said
+    (folder / "five.aedat4").write_bytes(LOOKS.read_bytes()[:100_000])  # whole records of 5 bytes each
+    told = "as it was told to be; its content is that of AEDAT 4.0 (DV)"
+    for args in (["info"], ["info", "--check"], ["convert", "o.csv"], ["replay", "--speed", "max", "--to", "9ms"]):
+        done = called(args[0], "five.aedat4", *args[1:], "--format", "bin", code=3 if "--check" in args else 0)
+        assert f"read as N-MNIST 40-bit records, {told}" in " ".join((done.stdout + done.stderr).split()), args
+    assert told in called("info", "looks.aedat4", "--format", "evt2", "--fast").stdout
+    said = called("convert", "looks.aedat4", "o.csv", "-f", "--format", "evt2", code=3).stderr  # events come before it
+    assert "the recording is cut inside its last word" in said
+    assert remedy(said) == "leave --format out, in Python format="
     assert "its content" not in called("info", "looks.aedat4", "--format", "aedat4").stdout
     (folder / "x.bin").write_bytes(bytes(48))  # the suffix alone says nothing of the content
     assert "its content" not in called("info", "x.bin", "--format", "evt2").stdout
@@ -80,8 +88,33 @@ def test_where_a_file_cannot_be_is_told(verb, folder):
 def test_what_is_packed_is_read_as_the_error_says(folder):
     (folder / "looks.aedat4.gz").write_bytes(gzip.compress(LOOKS.read_bytes(), 1))
     said = remedy(called("info", "looks.aedat4.gz", code=3).stderr)
-    command = said.partition("read what comes: ")[2].replace("| spikestream", f"| {sys.executable} -m spikestream")
+    command = said.replace("| spikestream", f"| {sys.executable} -m spikestream")
     assert b"286,290 in 56 s" in subprocess.run(command, shell=True, check=True, capture_output=True).stdout
+
+
+def test_an_archive_is_unpacked_as_the_error_says(folder):
+    for name, mode in (("x.tar", "w"), ("x.tar.gz", "w:gz"), ("x.tgz", "w:gz"), ("x.tar.bz2", "w:bz2")):
+        with tarfile.open(name, mode) as packed:
+            packed.add("looks.aedat4", "inside.aedat4")
+        said = remedy(called("info", name, code=3).stderr)
+        subprocess.run(said, shell=True, check=True)
+        assert (folder / "inside.aedat4").read_bytes() == LOOKS.read_bytes()
+        (folder / "inside.aedat4").unlink()
+
+
+def test_what_is_no_recording_at_all_says_where_they_are_listed(folder):
+    (folder / "it's.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99))
+    said = called("convert", "it's.png", "x.csv", code=3).stderr
+    assert "this is a picture (PNG), which holds no events" in said
+    called(*shlex.split(remedy(said))[1:])
+
+
+@pytest.mark.realdata
+def test_a_file_of_a_data_set_names_the_data_set(data, folder):
+    said = called("info", data / "digits" / "train-images-idx3-ubyte.gz", code=3).stderr
+    program, *args = shlex.split(remedy(said).replace("take=100", "take=2"))
+    assert program == "spikestream"
+    assert "held-out accuracy" in called(*args).stdout
 
 
 def test_labels_are_known_for_what_they_are(folder):
@@ -107,6 +140,10 @@ def test_partial_of_a_file_without_a_good_event_says_so(folder):
 def test_a_record_is_recorded_as_it_is_replayed(folder):
     args = ["looks.aedat4", "--speed", "max", "--to", "100ms", "--set", "filter=[]", "--set", "network.neurons=2"]
     called("replay", *args, "--record", "x.rec", "-q")
+    for said in (called("info", "x.rec", code=3).stderr, called("convert", "x.rec", "events.aedat4", code=2).stderr):
+        assert remedy(said) == "spikestream record x.rec events.aedat4"
+    said = called("convert", "x.rec", "looks.aedat4", "-f", code=2).stderr
+    assert remedy(said) == "spikestream record x.rec looks.aedat4 -f"
     called("record", "x.rec", "x.aedat4")
     first = ss.read("looks.aedat4").data
     assert np.array_equal(ss.read("x.aedat4").data, first[first["t"] < first["t"][0] + 100_000])

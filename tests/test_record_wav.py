@@ -94,7 +94,8 @@ def test_a_record_of_events_has_no_sound(tmp_path):
 
     run(work())
     told = spikestream("convert", tmp_path / "r", tmp_path / "x.wav", code=2).stderr
-    assert "the sound of a record that has some" in told
+    assert "a record of events holds no sound" in told
+    assert told.endswith(f"try: spikestream record {tmp_path / 'r'} {tmp_path / 'x.aedat4'}\n")
     assert not (tmp_path / "x.wav").exists()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import io
 import subprocess
 import sys
+import tarfile
 import wave
 
 import numpy as np
@@ -15,7 +17,7 @@ from wirebytes import golden
 
 from spikestream.batch import EVENT
 from spikestream.errors import RecordingError
-from spikestream.formats.sniff import sniff
+from spikestream.formats.sniff import content, sniff
 from spikestream.registry import load
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 2170592\n"
@@ -24,6 +26,13 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 
 def npz() -> bytes:
     file = io.BytesIO()
     np.savez(file, t=np.arange(3))
+    return file.getvalue()
+
+
+def tar() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as out:
+        out.addfile(tarfile.TarInfo("notes.txt"), io.BytesIO())
     return file.getvalue()
 
 
@@ -90,6 +99,19 @@ def test_what_a_format_writes_it_is_taken_for(format):
         (wav(), "a.wav", "sound"),
         (gzip.compress(b"#!AER-DAT2.0\r\n", mtime=0), "a.aedat.gz", "packed with gzip"),
         (b"\x28\xb5\x2f\xfd\0", "a.zst", "Zstandard"),
+        (bz2.compress(b"#!AER-DAT2.0\r\n"), "a.aedat.bz2", "packed with bzip2"),
+        (tar(), "a.bin", "a tar archive, which is not read here"),
+        (gzip.compress(tar(), mtime=0), "a", "a tar archive, packed with gzip"),
+        (b"\xfd7zXZ\0\0", "a.tar.xz", "a tar archive, packed with xz"),
+        (b"\x28\xb5\x2f\xfd\0", "a.tzst", "a tar archive, packed with Zstandard"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.bin", r"a picture \(PNG\), which holds no events"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a.jpg", "a picture"),
+        (b"\0\0\0 ftypisom\0\0\2\0", "a.mp4", "a film"),
+        (b"RIFF\0\0\0\0AVI LIST", "a.avi", "a film"),
+        (b"%PDF-1.7\n", "a.pdf", "a document"),
+        (b"\x80\x04\x95\x0a", "a.pkl", "a pickle"),
+        (b"\0\0\x08\x03\0\0\xea\x60", "train-images-idx3-ubyte", "images or labels of a data set"),
+        (gzip.compress(b"\0\0\x08\x01\0\0\xea\x60", mtime=0), "labels.gz", "images or labels of a data set"),
         (golden()["hello"], "a.ssp", "record of a run, or a segment of its log"),
     ],
 )
@@ -97,6 +119,26 @@ def test_a_known_format_that_is_not_read_is_named(head, name, what):
     with pytest.raises(RecordingError, match=f"^{name}: this is .*{what}") as error:
         sniff(head, name)
     assert error.value.remedy
+
+
+def test_what_headerless_records_may_begin_with_decides_only_where_their_suffix_does_not():
+    for head in (b"\0\0\x08\x03\0\0\0\x09\x03\x01", b"\x80\x04\x95\x0a\0"):
+        assert sniff(head, "a.bin") == "bin"
+
+
+@pytest.mark.parametrize(
+    ("head", "title"),
+    [
+        (b"#!AER-DAT4.0\r\n", "AEDAT 4.0 (DV)"),
+        (b"% something else\n", "a recording of Prophesee's whose header names no encoding that is read here"),
+        (b"fLaC", "sound (FLAC)"),
+        (b"\x1f\x8b\x08", "a file packed with gzip"),
+        (b"\x07\x0f\x80\x02\x8e", ""),
+        (b"", ""),
+    ],
+)
+def test_content_alone_tells_or_says_nothing(head, title):
+    assert content(head) == title
 
 
 def test_an_empty_file():
@@ -216,7 +258,7 @@ REAL = {
 }
 FOREIGN = {
     "events/nas/pynavis_sound_mono_32ch_ONOFF_addr2b_ts02.aedat": "sound of a NAS",
-    "digits/train-labels-idx1-ubyte.gz": "gzip",
+    "digits/train-labels-idx1-ubyte.gz": "images or labels of a data set like MNIST",
     "README.md": "not an event file",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -139,11 +140,15 @@ class _Work:
             "t0",
             "verify",
         )
-        if Path(options.target).suffix.lower() != ".wav" or not record.samplerate_hz:
+        wav = Path(options.target).suffix.lower() == ".wav"
+        if not record.samplerate_hz:
+            target = str(Path(options.target).with_suffix(".aedat4")) if wav else options.target
+            remedy = f"spikestream record {shlex.quote(options.source)} {shlex.quote(target)}"
+            text = "a record of events holds no sound: what its sensor gave is recorded again"
+            raise ConfigError(text, key="SRC", value=options.source, remedy=remedy + (" -f" if options.force else ""))
+        if not wav:
             text = f"a record is not written to '{Path(options.target).suffix or options.target}'"
-            raise ConfigError(
-                text, key="OUT", value=options.target, allowed=".wav, the sound of a record that has some"
-            )
+            raise ConfigError(text, key="OUT", value=options.target, allowed=".wav, of a record of sound")
 
         async def write() -> int:
             pcm16 = all([is_pcm16(batch) async for batch in record.batches()])

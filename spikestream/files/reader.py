@@ -6,17 +6,17 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator
+from functools import cached_property
 from io import FileIO
 from itertools import chain
 from typing import Any
 
 from spikestream.batch import Array
-from spikestream.errors import ConfigError, PluginError, RecordingError
+from spikestream.errors import ConfigError, RecordingError
 from spikestream.files.options import check_options
 from spikestream.files.order import Order
-from spikestream.files.regular import open_regular
 from spikestream.formats.base import Container, Decoder, Format, ended
-from spikestream.formats.sniff import sniff
+from spikestream.formats.sniff import STDIN, content, sniff
 from spikestream.registry import load
 from spikestream.units import pixels
 
@@ -48,7 +48,7 @@ class Reader:
         **options: Any,
     ) -> None:
         self.path = os.fspath(path)
-        self.name = "standard input" if self.path == "-" else self.path
+        self.name = STDIN if self.path == "-" else self.path
         self.time = time
         self.events = 0
         """How many events were decoded so far, before the time policy."""
@@ -66,6 +66,7 @@ class Reader:
             self.bytes = os.fstat(self._file.fileno()).st_size or None
             """The size of the file; None for a pipe, which does not know."""
             self._filled = self._read(1 if format else HEAD)  # a pipe may have no more for long
+            self._head = bytes(self._chunk[: min(self._filled, HEAD)])
             self._format = self._find(format)
             keywords = {"sensor": sensor, "size": _size(size), "raw": raw, **options}
             self._check(keywords)
@@ -131,8 +132,9 @@ class Reader:
     @property
     def warnings(self) -> list[str]:
         """Return what the reader of the events should know, one line each."""
-        late = self._order.warning()
-        return [*self.decoder.warnings, *([late] if late else [])]
+        other, late = self._other, self._order.warning()
+        told = [f"read as {self.title}, as it was told to be; its content is that of {other}"] if other else []
+        return [*told, *self.decoder.warnings, *([late] if late else [])]
 
     @property
     def untold(self) -> dict[str, int]:
@@ -142,9 +144,7 @@ class Reader:
     @property
     def notes(self) -> list[str]:
         """Return what was taken for granted in reading, one line each: nothing is wrong."""
-        other = self._content()
-        told = [f"read as {self.title}, as it was told to be; its content is that of {other}"] if other else []
-        return [*told, *getattr(self.decoder, "notes", ())]
+        return list(getattr(self.decoder, "notes", ()))
 
     def peek(self) -> Array | None:
         """Return the first events, which still come out first, None where there are none: size and sensor are known."""
@@ -207,7 +207,7 @@ class Reader:
 
     def _find(self, name: str | None) -> Format:
         try:
-            found: Format = load("formats", name or sniff(bytes(self._chunk[: min(self._filled, HEAD)]), self.name))
+            found: Format = load("formats", name or sniff(self._head, self.name))
         except RecordingError as error:
             self._name(error)
             raise
@@ -269,21 +269,15 @@ class Reader:
 
     def _name(self, error: RecordingError) -> None:
         error.file = error.file or self.name
-        if not self.events and (other := self._content()):
-            error.details = (*error.details, f"its content is that of {other}")
+        if self._other:
+            error.details = (*error.details, f"its content is that of {self._other}")
             error.remedy = "leave --format out, in Python format="
 
-    def _content(self) -> str:
-        """Return what the content says of a recording whose format was told and is another one, "" where nothing."""
-        if not self._told or self.path == "-":
-            return ""
-        try:
-            with open_regular(self.path) as file:
-                head = file.read(HEAD)
-            other: Format = load("formats", sniff(head, self.name))
-        except (OSError, RecordingError, PluginError):
-            return ""
-        return other.title if other.name != self._format.name and other.sniff(head) else ""
+    @cached_property
+    def _other(self) -> str:
+        """Return what the content is where the format was told and is another one, "" where it is not."""
+        whole = self._told and self.bytes is not None  # of a pipe, the head may be a few bytes
+        return content(self._head) if whole and not self._format.sniff(self._head) else ""
 
 
 def _size(given: Any) -> tuple[int, int] | None:

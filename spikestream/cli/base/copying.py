@@ -205,7 +205,8 @@ def accepted(parts: Iterable[Any], partial: bool, warnings: list[str]) -> Iterat
         if partial and not some:
             error.remedy = NOTHING
         if not (some and partial):
-            if some and not error.remedy.startswith("--time"):  # nothing is damaged where time steps back
+            # Nothing is damaged where time steps back, or the format is not the file's.
+            if some and not error.remedy.startswith(("--time", "leave --format out")):
                 error.remedy = "--partial, which keeps what comes before the damage"
             raise
         warnings.append("; ".join([f"{error.where()}: {error.what}", *error.lines()]))
