@@ -156,6 +156,13 @@ def test_it_is_the_same_run_with_two_threads_and_after_it_was_saved(chip, tmp_pa
     assert one["spikes_out"] > 100
 
 
+def test_info_of_a_placement_names_what_runs_it(chip):
+    path = chip(relays(3))
+    said = called("info", path, code=3).stderr
+    assert "this holds a network placed on a chip" in said
+    called(*said.partition("try: spikestream ")[2].split(), "--ticks", 1)
+
+
 def test_a_placement_is_saved_in_the_format_asked_for(chip, tmp_path):
     path = chip(relays(3))
     called(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -100,6 +101,24 @@ def test_samples_that_are_no_numbers_are_counted_and_spoil_no_level(tmp_path):
     got = sound_info(saved(tmp_path / "x.wav", samples, subtype="FLOAT"))
     assert got.problems == {"not_finite": 2}
     assert (got.peak_db, got.rms_db) == (pytest.approx(80, abs=0.1), pytest.approx(80, abs=0.1))
+
+
+@pytest.mark.parametrize("format", ["WAV", "AIFF", "FLAC", "OGG"])
+def test_sound_is_sound_under_the_suffix_of_bare_samples_and_of_cameras_too(format, tmp_path):
+    path = saved(tmp_path / "x.RAW", sine(0.1), format=format)
+    assert f"{RATE:,} Hz, mono" in called("info", path).stdout
+    assert sum(len(part) for part in sound.sounds(str(path))) == RATE
+    called("record", path, tmp_path / "y.wav")
+    assert soundfile.info(tmp_path / "y.wav").frames == RATE
+
+
+def test_what_is_no_sound_under_such_a_name_is_refused_and_no_file_stays_open(tmp_path):
+    path = tmp_path / "x.raw"
+    path.write_bytes(b"% evt 3.0\n" + bytes(99))
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(RecordingError, match="is no sound file that can be read"):
+        next(sound.sounds(str(path)))
+    assert os.listdir("/proc/self/fd") == before
 
 
 @pytest.mark.parametrize("scan", [True, False])

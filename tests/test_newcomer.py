@@ -109,6 +109,15 @@ def test_what_is_no_recording_at_all_says_where_they_are_listed(folder):
     called(*shlex.split(remedy(said))[1:])
 
 
+def test_a_saved_model_is_told_by_the_verb_that_knows_models(folder):
+    (folder / "x.npz").write_bytes((LOOKS.parent.parent / "config" / "models" / "looks.npz").read_bytes())
+    for args, code in ((["info"], 3), (["model", "show"], 2)):
+        said = remedy(called(*args, "x.npz", code=code).stderr)
+        assert "4 classes: a, b, c, d" in called(*shlex.split(said)[1:]).stdout
+    said = remedy(called("model", "show", "looks.aedat4", code=2).stderr)
+    assert "286,290 in 56 s" in called(*shlex.split(said)[1:]).stdout
+
+
 @pytest.mark.realdata
 def test_a_file_of_a_data_set_names_the_data_set(data, folder):
     said = called("info", data / "digits" / "train-images-idx3-ubyte.gz", code=3).stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from spikestream.model.summary import Connected, Summary
 
 MODEL, CONFIGURATION = "model", "configuration"
+SAVED = b"PK\x03\x04"
+"""What a model that was saved begins with, as every .npz."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -157,13 +160,15 @@ def _read_tables(path: str) -> dict[str, Any]:
 
     try:
         with open_regular(path) as file:
-            return tomllib.loads(file.read().decode())
+            data = file.read()
+        return tomllib.loads(data.decode())
     except OSError as error:
         text = f"cannot read the model {path}: {error.strerror}"
         raise ConfigError(text, key=path, remedy="spikestream model --help") from error
     except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, too many digits, nested too deep
+        verb = "models" if data.startswith(SAVED) else "info"
         text = f"{path} is not TOML: {error}"
-        raise ConfigError(text, key=path, remedy=f"spikestream info {path}, if it is a recording") from error
+        raise ConfigError(text, key=path, remedy=f"spikestream {verb} {shlex.quote(path)}") from error
 
 
 def _leaves_it_to_the_sensor(tables: Mapping[str, Any]) -> bool:

@@ -87,8 +87,10 @@ def open_sound(path: str) -> soundfile.SoundFile:
     import soundfile
 
     try:
-        open_regular(path).close()
-        file = soundfile.SoundFile(path)
+        with open_regular(path) as regular:
+            # By its name libsndfile would take a .raw for samples without a header, and want to be told what they are.
+            bare = path.lower().endswith(".raw")
+            file = soundfile.SoundFile(os.dup(regular.fileno()) if bare else path)
     except OSError as error:
         raise RecordingError(f"cannot be read: {error.strerror or error}", file=path) from error
     except soundfile.SoundFileError as error:

@@ -7,6 +7,7 @@ of these, or of a column each. Origin top left, as stored.
 from __future__ import annotations
 
 import os
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -162,7 +163,7 @@ class NpzContainer(_Container):
 
     def _among(self, packed: zipfile.ZipFile, order: str | None) -> tuple[_Table, tuple[int, int] | None]:
         there = members(packed)
-        _refuse_ours(there)
+        _refuse_ours(there, self._path)
         arrays = {name: member(packed, there[name]) for name in _wanted(there)}
         names = named(arrays)
         table = None
@@ -206,15 +207,15 @@ def _size(packed: zipfile.ZipFile, there: Mapping[str, zipfile.ZipInfo]) -> tupl
     return None
 
 
-def _refuse_ours(there: Mapping[str, Any]) -> None:
+def _refuse_ours(there: Mapping[str, Any], path: str) -> None:
     """Say what other files of this program are."""
     remedy = ""
     if "axon" in there and "t" in there:
         kind, remedy = "spikes of a cochlea or of a chip", "in Python, spikestream.files.spikes.read_spikes(path)"
     elif "format" in there and "notes" in there:
-        kind, remedy = "a network placed on a chip", "spikestream model show FILE"
+        kind, remedy = "a network placed on a chip", f"spikestream emulate {shlex.quote(path)}"
     elif any(name.startswith("meta") for name in there):
-        kind, remedy = "a saved model", "spikestream model show FILE"
+        kind, remedy = "a saved model", f"spikestream models {shlex.quote(path)}"
     else:
         return
     raise RecordingError(f"this holds {kind}, no events", found=_few(there), remedy=remedy)
