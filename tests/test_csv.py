@@ -21,6 +21,7 @@ import spikestream as ss
 from spikestream.batch import EVENT
 from spikestream.errors import ConfigError, RecordingError
 from spikestream.formats.csv import FORMAT, Decoder, Encoder
+from spikestream.formats.csv.head import looks_like
 
 # What the columns are
 
@@ -125,21 +126,22 @@ def test_what_is_no_pixel_is_the_time_though_another_column_runs_forward_too():
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        "5 6 7 1\n",  # t may be any
-        "5 6 7 1\n6 7 8 1\n7 8 9 0\n",  # everything runs forward
-        "70000 1 0 1\n70001 0 1 0\n70002 1 0 1\n",  # every pixel is a polarity
-        "70000 5 6 2\n70001 4 5 1\n",  # no polarity
-        "70000 5 6 0\n69999 4 7 1\n70002 3 4 1\n",  # nothing runs forward
-        "70000 5 6 1 0\n70001 4 5 1 0\n",
-        "70000 5 6\n70001 4 5\n",
+        ("5 6 7 1\n", "txyp, or another of the 3 orders"),  # t may be any
+        ("5 6 7 1\n6 7 8 1\n7 8 9 0\n", "txyp, or another of the 3 orders"),  # everything runs forward
+        ("70000 1 0 1\n70001 0 1 0\n70002 1 0 1\n", "txyp, or another of the 3"),  # every pixel is a polarity
+        ("70000 5 6 2\n70001 4 5 1\n", "ORDER, 4 letters"),  # no polarity
+        ("70000 5 6 0\n69999 4 7 1\n70002 3 4 1\n", "ORDER, 4 letters"),  # nothing runs forward
+        ("9 70000 5 6 1\n3 70001 4 5 0\n9 70002 5 5 1\n", "xty_p, or another of the 3"),
+        ("70000 5 6\n70001 4 5\n", None),
     ],
 )
-def test_rows_that_leave_a_doubt_are_refused_until_it_is_said(text):
+def test_rows_that_leave_a_doubt_are_refused_until_it_is_said(text, said):
     for step in (0, 1):
-        with pytest.raises(RecordingError, match=r"header[^$]*try: --option order=txyp"):
+        with pytest.raises(RecordingError, match="header") as error:
             read(Decoder(), text, step)
+        assert error.value.remedy.startswith(f"--option order={said}") if said is not None else not error.value.remedy
     if len(text.split("\n")[0].split()) == 4 and " 2\n" not in text:
         assert np.array_equal(read(Decoder(order="txyp"), text), naive(text))
 
@@ -153,8 +155,32 @@ def test_rows_that_leave_a_doubt_are_refused_until_it_is_said(text):
     ],
 )
 def test_a_header_that_leaves_a_doubt_is_refused_until_it_is_said(header, why):
-    with pytest.raises(RecordingError, match=f"{why}[^$]*found '{header[:5]}[^$]*--option order="):
+    with pytest.raises(RecordingError, match=f"{why}[^$]*found '{header[:5]}"):
         read(Decoder(), header)
+
+
+@pytest.mark.parametrize("of", ["event_{}", "Events_{}", '"event_{}"'])
+def test_a_header_may_say_that_its_columns_are_those_of_events(of):
+    header = ",".join(of.format(name) for name in ("x", "y", "time", "pol"))
+    assert read(Decoder(), f"{header}\n2,3,1,1\n").tolist() == [(1, 2, 3, True)]
+    assert looks_like(f"{header}\n2,3,1,1\n".encode())
+    assert read(Decoder(), "event_timestamp_ms,event_x,event_y,event_polarity\n1,2,3,1\n")["t"].tolist() == [1000]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("frame,evt-x,evt-y,time of day,p value\n1,3,4,500,1\n", "_xytp"),
+        ("a,b,c,d\n70000,5,6,0\n70001,4,5,1\n", "txyp"),
+        ("t,time,x,y,p\n1,1,2,3,1\n", "ORDER, 5 letters"),
+        ("a,b,c,d\n1,2,3,k\n", "ORDER, 4 letters"),
+        ("a,b,c,d\n1,2,3,1,9\n", "txyp_, or another"),
+    ],
+)
+def test_the_order_that_is_suggested_is_one_that_the_names_or_the_rows_speak_for(text, said):
+    with pytest.raises(RecordingError) as error:
+        read(Decoder(), text)
+    assert error.value.remedy.startswith(f"--option order={said}")
 
 
 def test_what_is_said_wins_over_a_header():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shlex
 import subprocess
 import sys
@@ -124,6 +125,28 @@ def test_a_file_of_a_data_set_names_the_data_set(data, folder):
     program, *args = shlex.split(remedy(said).replace("take=100", "take=2"))
     assert program == "spikestream"
     assert "held-out accuracy" in called(*args).stdout
+
+
+def test_what_is_longer_than_a_format_holds_is_cut_as_the_error_says(folder):
+    for verb, cut in (("convert", "--to"), ("record", "--for")):
+        said = remedy(called(verb, "looks.aedat4", "x.bin", "-f", "--t0", "zero", code=3).stderr)
+        options = re.fullmatch(r"(--t0 zero) and (--to 8s), or (--for 8s) of record, or write \.aedat4", said).groups()
+        wanted = " ".join(one for one in options if one.startswith(("--t0", cut))).split()
+        assert len(wanted) == 4
+        assert "40,394 events" in called(verb, "looks.aedat4", "x.bin", *wanted, "-f").stdout
+    late = ss.read("looks.aedat4").data[:9]
+    late["t"] += 10**8
+    ss.write("late.aedat4", ss.Events(10**8, 10**9, late, (34, 34)))
+    assert remedy(called("convert", "late.aedat4", "y.bin", code=3).stderr) == "--t0 zero, or write .aedat4"
+    called("convert", "late.aedat4", "y.bin", "--t0", "zero")
+
+
+def test_a_table_of_other_names_is_read_as_the_error_says(folder):
+    rows = [f"{n},{n % 7},{n % 5},{70_000 + n},{n % 2}\n" for n in range(99)]
+    (folder / "a table.csv").write_text("frame,pixel x,pixel y,stamp (time),pol.\n" + "".join(rows))
+    said = called("info", "a table.csv", code=3).stderr
+    (hint,) = (line for line in said.splitlines() if "Say what its columns are" in line)
+    assert "99 in 99 µs" in called(*shlex.split(hint.partition("are: spikestream ")[2])).stdout
 
 
 def test_labels_are_known_for_what_they_are(folder):

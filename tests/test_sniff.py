@@ -178,7 +178,16 @@ def test_a_web_page_saved_by_mistake(head):
         (b"\x07\x0f\x80\x02\x8e", "a.aedat4", "07 0f 80 02 8e"),
         (b"x, y, z, p\n" + b"12, 13, 1000, 1\n" * 9, "notes.bin", '"x, y, z, p"'),
         (b"start_us,stop_us,label\n0,9,a\n", "a.csv", "spikestream replay RECORDING --labels a.csv"),
-        (b"begin,end,label\n0,9,a\n", "a.csv", "spikestream info a.csv --format csv --option order=txyp"),
+        (b"begin,end,label\n0,9,a\n", "a.csv", "It has to have four columns, t, x, y and p, and has 3"),
+        (b"2738,27,105\n5352,2,161\n", "a.csv", "and has 3"),
+        (b"id,px,py\xc2\xb5,t,x,y,pol.\n9,1,2,3,4,5,1\n", "a.csv", "info a.csv --format csv --option order=___txyp\n"),
+        (
+            b"7,70000,2,3,0\n3,70001,4,5,1\n",
+            "a b.csv",
+            "info 'a b.csv' --format csv --option order=xty_p, or another of",
+        ),
+        (b"a,b,c,d\n", "a.csv", "--option order=ORDER, 4 letters"),
+        ("\ufefft,x,y,p\n1,2,3,1\n".encode("utf-16-le"), "a.csv", "iconv -f utf-16 -t utf-8 a.csv > plain.csv"),
         (b"\xff" * 4096, "a.raw", "ff ff"),
     ],
 )

@@ -76,11 +76,13 @@ class Encoder:
 
     def __init__(self, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
         self._written = 0
+        self._first: int | None = None
 
     def feed(self, events: Array) -> bytes:
         """Return 5 bytes for each event (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
         t, x, y = events["t"], events["x"], events["y"]
-        self._refuse((t < 0) | (t >= LIMIT_US), events, f"0 <= t < {LIMIT_US:,} µs", "--t0 zero, or write .aedat4")
+        self._first = int(t[0]) if self._first is None and len(t) else self._first
+        self._refuse((t < 0) | (t >= LIMIT_US), events, f"0 <= t < {LIMIT_US:,} µs", self._shorter(t))
         self._refuse(
             (x > 255) | (y > 255), events, "x and y <= 255", "write .aedat4, or --filter crop:width=…,height=…"
         )
@@ -91,6 +93,13 @@ class Encoder:
         out[:, 3], out[:, 4] = (t >> 8) & 0xFF, t & 0xFF
         self._written += len(events)
         return out.tobytes()
+
+    def _shorter(self, t: Array) -> str:
+        """Return what makes events at these times fit: another beginning, or fewer of them."""
+        if self._first is not None and int(t.max(initial=0)) - self._first >= LIMIT_US:
+            seconds = LIMIT_US // 1_000_000
+            return f"--t0 zero and --to {seconds}s, or --for {seconds}s of record, or write .aedat4"
+        return "--t0 zero, or write .aedat4"
 
     def _refuse(self, bad: Array, events: Array, expected: str, remedy: str) -> None:
         refuse(bad, events, self._written, "an N-MNIST .bin", expected, remedy)

@@ -15,11 +15,15 @@ from spikestream.errors import ConfigError, RecordingError, nearest
 from spikestream.formats.base import Empty
 from spikestream.formats.base.extent import Extent
 
+PLAIN = {
+    "t": ("t", "ts", "time", "timestamp", "timestamps", "times"),
+    "x": ("x", "xs", "x_pos", "x_coordinate", "col"),
+    "y": ("y", "ys", "y_pos", "y_coordinate", "row"),
+    "p": ("p", "ps", "pol", "pols", "polarity", "polarities", "on", "is_on"),
+}
 NAMES = {
-    "t": ("t", "ts", "time", "timestamp", "timestamps", "times", "event_t", "events_t"),
-    "x": ("x", "xs", "x_pos", "x_coordinate", "event_x", "events_x", "col"),
-    "y": ("y", "ys", "y_pos", "y_coordinate", "event_y", "events_y", "row"),
-    "p": ("p", "ps", "pol", "pols", "polarity", "polarities", "on", "event_p", "events_p", "is_on"),
+    column: (*names, *(f"{whose}_{name}" for whose in ("event", "events") for name in names))
+    for column, names in PLAIN.items()
 }
 """What the columns are called in files of the field."""
 UNITS = {"ns": (1, 1_000), "us": (1, 1), "ms": (1_000, 1), "s": (1_000_000, 1)}

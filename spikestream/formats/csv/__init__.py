@@ -7,11 +7,13 @@ line with width and height.
 
 from __future__ import annotations
 
+import shlex
+
 from spikestream.formats.base import Format
-from spikestream.formats.csv.columns import written_otherwise
+from spikestream.formats.csv.columns import cells, is_row, say_order, separator_of, written_otherwise
 from spikestream.formats.csv.decoder import Decoder
 from spikestream.formats.csv.encoder import Encoder
-from spikestream.formats.csv.head import looks_like
+from spikestream.formats.csv.head import COMMENTS, ROWS, looks_like
 
 __all__ = ["FORMAT", "Decoder", "Encoder"]
 
@@ -19,6 +21,7 @@ OPTIONS = {
     "order": "reading: what the columns are, such as xypt, _ for one to leave out",
     "unit": "reading: the unit of t: us, ms, s or ns",
 }
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
 LABELS = b"start_us,stop_us,label"
 SUFFIXES = (".csv", ".txt")
 
@@ -27,15 +30,25 @@ def hint(head: bytes, name: str) -> str:
     """Return how to have a file read whose name is a table's: its numbers written otherwise, or its columns named."""
     if not name.lower().endswith(SUFFIXES):
         return ""
+    file = shlex.quote(name)
+    if head.startswith(UTF16):
+        return f"a table of events? It is in UTF-16: iconv -f utf-16 -t utf-8 {file} > plain.csv"
     if head.startswith(LABELS):
-        return f"these are the labels of a recording: spikestream replay RECORDING --labels {name}"
+        return f"these are the labels of a recording: spikestream replay RECORDING --labels {file}"
     for line in head.decode("utf-8", "replace").split("\n", 2)[:2]:  # the first may be a header
         why, remedy = written_otherwise(line.strip())
         if not why:
             continue
-        return f"a table of events? {why[0].upper()}{why[1:]}: {remedy.replace('FILE', name)}"
-    how = f"spikestream info {name} --format csv --option order=txyp"
-    return f"a table of events? Say what its columns are: {how}"
+        return f"a table of events? {why[0].upper()}{why[1:]}: {remedy.replace('FILE', file)}"
+    whole = head.rpartition(b"\n")[0] or head  # the last line may be cut
+    lines = [line.strip() for line in whole.decode("utf-8", "replace").split("\n")[:ROWS]]
+    lines = [line for line in lines if line and not line.startswith(COMMENTS)] or [""]
+    rows = [cells(line, separator_of(line)) for line in lines if is_row(line)]
+    said = say_order("" if is_row(lines[0]) else lines[0], rows)
+    if not said:
+        columns = len(cells(lines[0], separator_of(lines[0])))
+        return f"a table of events? It has to have four columns, t, x, y and p, and has {columns}"
+    return f"a table of events? Say what its columns are: spikestream info {file} --format csv {said}"
 
 
 FORMAT = Format("csv", "CSV and text", SUFFIXES, looks_like, Decoder, Encoder, OPTIONS, hint=hint)

@@ -25,7 +25,8 @@ SIZE = re.compile(r"([xy])@([1-9]\d{0,4})")
 """How faery's headers tell the size of the sensor."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
 SWITCH = re.compile(r"true|false|[+-]?[01](\.0*)?(e[+-]?0+)?", re.ASCII | re.IGNORECASE)
-ORDER = "--option order=txyp, the letters in the order of the columns, _ for one to leave out"
+MOST = 10
+"""So many columns are tried in every order."""
 UNIT = "--option unit=us, or s, ms or ns"
 NANOSECONDS = range(10**18, 42 * 10**17)
 """What counts in ns since 1970 in the years 2001 to 2103; as µs these were 30,000 years and more."""
@@ -85,7 +86,7 @@ def named(line: str) -> Columns | None:
     for role in "txyp":
         if roles.count(role) > 1:
             what = f"the header has {roles.count(role)} columns that may be {role}"
-            raise RecordingError(what, found=repr(line[:80]), remedy=ORDER)
+            raise RecordingError(what, found=repr(line[:80]), remedy=say_order(line, []))
     if not set("txyp") <= set(roles):
         return None
     size = (sides["x"], sides["y"]) if all(sides.values()) else None
@@ -101,6 +102,33 @@ def ordered(order: str, separator: str) -> Columns:
     return Columns(separator, roles, None, f"as order={order} says")
 
 
+def order_told(line: str) -> str:
+    """Return the order that the words in a header's names speak for, "" where they leave a doubt."""
+    roles = ""
+    for cell in cells(line, separator_of(line)):
+        words = set(re.split(r"[^a-z]+", cell.lower()))
+        found = [role for role, names in NAMES.items() if words & {*names}]
+        roles += found[0] if len(found) == 1 else "_"
+    return roles if sorted(roles.replace("_", "")) == sorted("txyp") else ""
+
+
+def say_order(header: str, rows: list[list[str]]) -> str:
+    """Return what says the columns of a table: an order that its header or its first rows fit, where there is one.
+
+    "" for fewer than four columns, of which no order makes events.
+    """
+    width = len(rows[0]) if rows else len(cells(header, separator_of(header)))
+    if width < len("txyp"):
+        return ""
+    even = [row for row in rows if len(row) == width]
+    told = order_told(header)
+    found = [told] if told else fitting(even) if even else []
+    if not found:
+        return f"--option order=ORDER, {width} letters: t, x, y, p, and _ for a column to leave out"
+    several = f", or another of the {len(found)} orders that the first rows fit" if len(found) > 1 else ""
+    return f"--option order={found[0]}{several}"
+
+
 def checked_unit(unit: str | None) -> str | None:
     """Return a unit of time as it is called here; raises `ConfigError`."""
     known = None if unit is None else unit.strip().lower().replace("µ", "u").replace("μ", "u")
@@ -112,11 +140,24 @@ def checked_unit(unit: str | None) -> str | None:
 def guessed(rows: list[list[str]], separator: str) -> Columns:
     """Return what the only reading of rows without a header is; raises `RecordingError` where there are several.
 
+    See `fitting`.
+    """
+    if len(rows[0]) != 4:
+        what = "a table without a header has four columns, or their order has to be said"
+        _refuse(what if len(rows[0]) > 4 else "a table of events has four columns or more", rows, separator)
+    found = fitting(rows)
+    if len(found) != 1:
+        what = f"the rows fit {' and '.join(found)}" if found else "the rows fit no order of t, x, y and p"
+        _refuse(f"there is no header, and {what}", rows, separator)
+    return Columns(separator, found[0], None, "the one order the first rows fit, x before y")
+
+
+def fitting(rows: list[list[str]]) -> list[str]:
+    """Return the orders of columns that rows of one length fit, such as txyp or _xytp; of very many columns none.
+
     t never steps back, x and y are whole and below 65,536, x comes first, p has two values at most.
     """
     width = len(rows[0])
-    if width != 4:
-        _refuse("a table without a header has four columns, or their order has to be said", rows[0], separator)
     table = [[None if cell[-1:].isalpha() else Decimal(cell) for cell in row] for row in rows]
     fits: dict[str, list[bool]] = {"t": [], "x": [], "p": []}
     for column in zip(*table, strict=True):
@@ -128,12 +169,12 @@ def guessed(rows: list[list[str]], separator: str) -> Columns:
         values = set(numbers)
         fits["p"].append(values <= {0, 1} or values <= {-1, 1})
     fits["y"] = fits["x"]
-    orders = ["".join(roles) for roles in permutations("txyp") if roles.index("x") < roles.index("y")]
-    found = [roles for roles in orders if all(fits[role][k] for k, role in enumerate(roles))]
-    if len(found) != 1:
-        what = f"the rows fit {' and '.join(found)}" if found else "the rows fit no order of t, x, y and p"
-        _refuse(f"there is no header, and {what}", rows[0], separator)
-    return Columns(separator, found[0], None, "the one order the first rows fit, x before y")
+    found = []
+    for places in permutations(range(width), len("txyp")) if width <= MOST else ():
+        if places[1] < places[2] and all(fits[role][k] for role, k in zip("txyp", places, strict=True)):
+            roles = dict(zip(places, "txyp", strict=True))
+            found.append("".join(roles.get(k, "_") for k in range(width)))
+    return found
 
 
 def guessed_unit(times: list[str]) -> tuple[str, str]:
@@ -164,10 +205,10 @@ def _places(value: Decimal) -> int:
     return max(0, -exponent) if isinstance(exponent, int) else 0
 
 
-def _refuse(what: str, row: list[str], separator: str) -> NoReturn:
+def _refuse(what: str, rows: list[list[str]], separator: str) -> NoReturn:
     raise RecordingError(
         what,
         expected="a header such as t,x,y,p, or rows that leave no doubt",
-        found=repr(separator.join(row)[:80]),
-        remedy=ORDER,
+        found=repr(separator.join(rows[0])[:80]),
+        remedy=say_order("", rows),
     )

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from spikestream.errors import RecordingError
 from spikestream.formats.csv.columns import (
     NUMBER,
-    ORDER,
     Columns,
     cells,
     guessed,
@@ -16,6 +15,7 @@ from spikestream.formats.csv.columns import (
     is_row,
     named,
     ordered,
+    say_order,
     separator_of,
     written_otherwise,
 )
@@ -134,19 +134,18 @@ def _columns(header: str, rows: list[str], order: str | None) -> Columns:
     separator = separator_of(rows[0] if rows else header)
     if order is not None:
         return ordered(order, separator)
+    parted = [cells(row, separator) for row in rows if is_row(row)]
     if header:
         columns = named(header)
         if columns is None:
             what, expected = "the header does not name t, x, y and p", "a header such as t,x,y,p"
             why, remedy = written_otherwise(header)
             details = [why] if why else []
-            raise RecordingError(
-                what, expected=expected, found=repr(header[:80]), details=details, remedy=remedy or ORDER
-            )
+            remedy = remedy or say_order(header, parted)
+            raise RecordingError(what, expected=expected, found=repr(header[:80]), details=details, remedy=remedy)
         return columns._replace(separator=separator)
     if not rows:
         raise RecordingError("the recording is empty: there are no rows in it", expected="rows of t, x, y and p")
-    parted = [cells(row, separator) for row in rows if is_row(row)]
     return guessed([row for row in parted if len(row) == len(parted[0])], separator)
 
 
