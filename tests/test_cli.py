@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from cli import LABELS, LOOKS, PATIENCE_S, command, spikestream
+from inprocess import called
 
 from spikestream.cli import VERBS
 
@@ -84,6 +85,28 @@ def test_no_verb_is_a_usage_error_on_stderr():
     done = spikestream(code=2)
     assert not done.stdout
     assert "usage: spikestream" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["info", "--plto", "x"], "info has no option '--plto'\n  did you mean '--plot'?"),
+        (["formats", "--jsno=3"], "formats has no option '--jsno'\n  did you mean '--json'?"),
+        (["status", "--option", "unit=ms"], "status has no option '--option'\n"),
+        (["convert", "a", "b", "c"], "convert takes no further 'c'\n  allowed: SRC OUT\n"),
+        (["convert", "a"], "convert needs OUT\n"),
+        (["convert", "a", "b", "--bands", "x"], "--bands: invalid int value: 'x'\n"),
+        (["replay", "a", "--speed"], "--speed: expected one argument\n"),
+        (["model", "shwo", "x"], "show: invalid choice: 'shwo'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_no_verb_understands_is_an_error_like_all_others(args, said):
+    done = called(*args, code=2)
+    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.endswith(f"  try: spikestream {args[0]} --help\n")
+    assert len(done.stderr.splitlines()) <= 3
+    assert not done.stdout
 
 
 def test_unknown_verb_names_the_nearest():

@@ -117,7 +117,7 @@ def test_a_file_that_is_none_and_a_verb_without_its_parts(tmp_path):
     assert "it is a folder" in spikestream("model", "show", tmp_path, code=2).stderr
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe\x00")
     assert "is not TOML" in spikestream("model", "show", tmp_path / "x.toml", code=2).stderr
-    assert "usage: spikestream model" in spikestream("model", code=2).stderr
+    assert "error: model needs show, FILE\n" in spikestream("model", code=2).stderr
     assert "invalid choice: 'draw'" in spikestream("model", "draw", "x", code=2).stderr
     own = written(tmp_path, "[populations.x]\nsize = 1\n", "x.png")
     assert "both the model and its picture" in spikestream("model", "show", own, "--plot", own, code=2).stderr

@@ -133,7 +133,7 @@ def test_what_is_longer_than_a_format_holds_is_cut_as_the_error_says(folder):
         options = re.fullmatch(r"(--t0 zero) and (--to 8s), or (--for 8s) of record, or write \.aedat4", said).groups()
         wanted = " ".join(one for one in options if one.startswith(("--t0", cut))).split()
         assert len(wanted) == 4
-        assert "40,394 events" in called(verb, "looks.aedat4", "x.bin", *wanted, "-f").stdout
+        assert "x.bin: 40,39" in called(verb, "looks.aedat4", "x.bin", *wanted, "-f").stdout
     late = ss.read("looks.aedat4").data[:9]
     late["t"] += 10**8
     ss.write("late.aedat4", ss.Events(10**8, 10**9, late, (34, 34)))
@@ -147,6 +147,23 @@ def test_a_table_of_other_names_is_read_as_the_error_says(folder):
     said = called("info", "a table.csv", code=3).stderr
     (hint,) = (line for line in said.splitlines() if "Say what its columns are" in line)
     assert "99 in 99 µs" in called(*shlex.split(hint.partition("are: spikestream ")[2])).stdout
+
+
+def test_what_is_said_of_a_recording_goes_into_its_uri_where_a_verb_takes_sensors(folder):
+    (folder / "my events.csv").write_text("".join(f"{n},1,2,{n % 2}\n" for n in range(99)))
+    (folder / "l.csv").write_text("start_us,stop_us,label\n0,50000,a\n50000,99000,b\n")
+    told = ["--option", "order=txyp", "--option=unit=ms"]
+    for args in (
+        ["replay", "my events.csv", "--speed", "max", *told, "--size", "9x9"],
+        ["record", *told, "my events.csv", "looks.csv"],
+        ["train", "--labels", "l.csv", "my events.csv", *told, "--rule", "stdp", "--format", "csv"],
+    ):
+        said = called(*args, code=2).stderr
+        command = shlex.split(remedy(said))
+        assert command[:2] == ["spikestream", args[0]]
+        called(*command[1:])
+    assert ss.read("looks.csv").data["t"].tolist() == [1_000 * n for n in range(99)]
+    assert remedy(called("replay", "none.csv", *told, code=2).stderr) == "spikestream replay --help"
 
 
 def test_labels_are_known_for_what_they_are(folder):

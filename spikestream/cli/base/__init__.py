@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+from spikestream.cli.base.usage import refuse
 from spikestream.errors import ConfigError, SpikestreamError, nearest
 
 USAGE, INTERRUPTED, LOST = 2, 130, 7
@@ -129,6 +130,7 @@ def guarded(verb: ModuleType, args: list[str]) -> int:
     parser.description = (parser.description or "").replace("``", "'")
     # argparse would keep silent where its help cannot be written.
     parser.print_help = lambda file=None: print(parser.format_help(), end="")  # type: ignore[method-assign]
+    parser.error = lambda message: refuse(parser, args, message)  # type: ignore[method-assign]
     try:
         with _ending_when_told():
             return _ran(verb, parser.parse_args(args))
