@@ -15,6 +15,7 @@ from cli import LABELS, LOOKS, ROOT
 from inprocess import called
 
 import spikestream as ss
+from spikestream.batch import EVENT
 
 
 def remedy(said: str) -> str:
@@ -164,6 +165,61 @@ def test_what_is_said_of_a_recording_goes_into_its_uri_where_a_verb_takes_sensor
         called(*command[1:])
     assert ss.read("looks.csv").data["t"].tolist() == [1_000 * n for n in range(99)]
     assert remedy(called("replay", "none.csv", *told, code=2).stderr) == "spikestream replay --help"
+
+
+def test_a_sensor_is_recorded_where_a_file_is_wanted(folder):
+    for args in (["info", "blinker://?hz=5"], ["convert", "blinker://?hz=5", "x.csv"]):
+        said = remedy(called(*args, code=3).stderr)
+        assert said == "spikestream record 'blinker://?hz=5' events.aedat4"
+    said = remedy(called("convert", "synth://bars", "x.csv", code=3).stderr)
+    called(*shlex.split(said)[1:], "--for", "100ms")
+    assert called("info", "events.aedat4").stdout
+    assert remedy(called("info", "microphone:", code=3).stderr) == "spikestream record microphone: sound.wav"
+    assert remedy(called("info", "https://x.org/a.raw", code=3).stderr) == "curl -O https://x.org/a.raw"
+    assert remedy(called("info", "blonker://", code=3).stderr) == "spikestream plugins"
+    for name in ("a:b.aedat4", "synth:x"):
+        assert remedy(called("info", name, code=3).stderr) == "ls ."
+
+
+def test_the_uri_of_a_file_is_its_name_and_options_where_a_file_is_wanted(folder):
+    (folder / "my x.csv").write_text("1,2,3,1\n2,2,3,0\n")
+    said = remedy(called("info", "file:my x.csv?order=txyp&unit=ms&size=9x9&format=csv", code=3).stderr)
+    found = called(*shlex.split(said)[1:]).stdout
+    assert "1,000 .. 2,000 µs" in found
+    assert "9x9 pixels" in found
+
+
+def test_a_folder_of_a_data_set_is_trained_by_the_uri_that_the_error_says(folder):
+    def line(args, code=3):
+        return remedy(called(*args, code=code).stderr)
+
+    sample = np.zeros(40, EVENT)
+    sample["t"], sample["x"] = np.arange(40) * 1_000, np.arange(40) % 34
+    for label in "abc":
+        (folder / "my set" / "Train" / label).mkdir(parents=True)
+        for number in range(3):
+            name = folder / "my set" / "Train" / label / f"{number}.bin"
+            ss.write(name, ss.Events(0, 40_000, sample, (34, 34)))
+    for made in ("train", "info"):
+        said = line([made, "my set"])
+        assert said == f"spikestream train 'nmnist://{folder}/my set'"
+    assert "held-out accuracy" in called(*shlex.split(said)[1:]).stdout
+    (folder / "my set" / "Train").rename(folder / "classes")
+    assert line(["info", "classes/"]) == f"spikestream train nmnist://{folder}/classes"
+    (folder / "classes" / "notes").mkdir()  # then it is any folder, in which folders with recordings are
+    assert line(["info", "classes/"]) == "spikestream info classes/*"
+    (folder / "classes" / "labels.csv").write_text("start_us,stop_us,label\n0,9,a\n")
+    assert line(["info", "classes/"]) == "spikestream info classes/*"
+    assert line(["info", "/"]) == "spikestream info /*"
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("name", "scheme"), [("digits", "mnist"), ("nmnist", "nmnist"), ("speech", "spoken")])
+def test_the_folders_of_real_data_sets_are_known(name, scheme, data, folder):
+    said = called("info", data / name, code=3).stderr
+    assert remedy(said) == f"spikestream train {scheme}://{data / name}"
+    other = shlex.split(said.partition("  or:  spikestream ")[2].replace("take=100", "take=2"))
+    assert "held-out accuracy" in called(*other).stdout
 
 
 def test_labels_are_known_for_what_they_are(folder):

@@ -13,6 +13,7 @@ from typing import Any
 
 from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError
+from spikestream.files.mistaken import for_folder, not_there
 from spikestream.files.options import check_options
 from spikestream.files.order import Order
 from spikestream.formats.base import Container, Decoder, Format, ended
@@ -298,15 +299,13 @@ def _open(path: str, name: str) -> FileIO:
             return FileIO(0, closefd=False)
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            raise RecordingError(
-                "is a folder, not a recording", file=name, remedy=f"spikestream info {path.rstrip('/')}/*"
-            )
+            raise RecordingError("is a folder, not a recording", file=name, remedy=for_folder(path))
         if not stat.S_ISREG(mode):
             # Opening a pipe nobody writes to would wait for ever.
             raise RecordingError("is not a regular file", file=name, remedy="read it from standard input, as -")
         return FileIO(path)
     except FileNotFoundError:
-        raise RecordingError("no such file", file=name, remedy=f"ls {os.path.dirname(path) or '.'}") from None
+        raise not_there(path) from None
     except PermissionError:
         raise RecordingError("permission to read it is denied", file=name, remedy=f"ls -l {path}") from None
     except OSError as error:
