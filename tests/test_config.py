@@ -283,6 +283,8 @@ def test_a_mapping_builds_as_a_configuration_does():
         ("learn.rate_stat=3", "unknown key 'learn.rate_stat'", "learn.rate_start"),
         ("publish.url=x", "unknown key 'publish.url'", "publish.urls"),
         ("zzzzzz.q=3", "unknown section 'zzzzzz'", ""),
+        ("neurons=3", "'neurons' is said without its section", "network.neurons"),
+        ("neuronz=3", "unknown section 'neuronz'", "network.neuron"),
         ("network.zzzzzzzzzzzzzzzz=3", "unknown key 'network.zzzzzzzzzzzzzzzz'", ""),
     ],
 )
@@ -292,6 +294,12 @@ def test_an_unknown_name_says_which_is_nearest(setting, text, nearest, tmp_path)
     assert (f"did you mean '{nearest}'?" in str(error)) == bool(nearest)
     name, _, value = setting.partition("=")
     assert refused(path=toml(tmp_path, f"{name} = {value if value[0] in '[3' else repr(value)}")).what == text
+
+
+def test_a_key_of_several_sections_that_is_said_without_one_names_them_all():
+    error = refused("tau_m_ms=3")
+    assert (error.what, error.nearest) == ("'tau_m_ms' is said without its section", "")
+    assert error.allowed == "network.tau_m_ms, classifier.tau_m_ms"
 
 
 @pytest.mark.parametrize(

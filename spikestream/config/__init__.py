@@ -153,7 +153,7 @@ def from_tables(tables: Mapping[str, Any]) -> Config:
         if name == "pipelines":
             raise ConfigError("several pipelines are for a daemon", key=name, remedy="spikestream run CONFIG")
         if name not in sections:
-            raise ConfigError(f"unknown section '{name}'", key=name, nearest=nearest(name, sections))
+            raise _unknown_section(name, table, [*sections])
         if name == "filter":
             made[name] = _filters(table)
             continue
@@ -168,6 +168,19 @@ def from_tables(tables: Mapping[str, Any]) -> Config:
     config = Config(**made)
     _check(config)
     return config
+
+
+def _unknown_section(name: str, value: Any, sections: list[str]) -> ConfigError:
+    """Return what to raise for a section that is none: it may be a key that was said without its section."""
+    places: dict[str, list[str]] = {}
+    for section in sections:
+        for field in dataclasses.fields(made) if dataclasses.is_dataclass(made := _defaults(section)) else ():
+            places.setdefault(field.name, []).append(f"{section}.{field.name}")
+    near = nearest(name, sections if isinstance(value, Mapping) else [*sections, *places])
+    meant = [near] if near in sections else places.get(near, [""])
+    text = f"'{name}' is said without its section" if name == near else f"unknown section '{name}'"
+    several = ", ".join(meant) if len(meant) > 1 else ""
+    return ConfigError(text, key=name, allowed=several, nearest="" if several else meant[0])
 
 
 def to_tables(config: Config) -> dict[str, Any]:

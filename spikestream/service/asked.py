@@ -7,10 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spikestream.errors import ConfigError
 from spikestream.wire import Refusal
 
 MOST_TEXT = 1_024
 """Characters of a text: a frame of a client holds no longer one."""
+
+
+def refusal(error: ConfigError) -> Refusal:
+    """Return what to answer, in one line, where a setting or a configuration that was sent cannot be."""
+    return Refusal("value", "; ".join([error.what, *error.lines()]))
 
 
 class Asked:

@@ -17,7 +17,7 @@ from spikestream import checkpoint
 from spikestream.batch import Setting
 from spikestream.errors import ConfigError, ModelError
 from spikestream.pipeline import ENABLED
-from spikestream.service.asked import Asked, below
+from spikestream.service.asked import Asked, below, refusal
 from spikestream.service.desk import Desk
 from spikestream.service.hub import Hub
 from spikestream.service.lane import Lane
@@ -171,7 +171,7 @@ class Control:
         try:
             await engine.between(check)
         except ConfigError as error:
-            raise Refusal("value", " ".join([error.what, *error.lines()])) from error
+            raise refusal(error) from error
         engine.command(made[0])
         lane.changed[key] = value
         return {"pipeline": lane.name, "key": key, "value": value, "t": made[0].t}

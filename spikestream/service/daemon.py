@@ -16,7 +16,7 @@ from spikestream.config import OF_THE_DAEMON, Config, parsed_toml, pipeline_of, 
 from spikestream.errors import ConfigError, SpikestreamError
 from spikestream.security import read_token
 from spikestream.service.adding import confined
-from spikestream.service.asked import Asked, below
+from spikestream.service.asked import Asked, below, refusal
 from spikestream.service.control import Control, Scene
 from spikestream.service.defaults import base_of
 from spikestream.service.ending import taken
@@ -134,7 +134,7 @@ class Daemon:
         try:
             self.supervisors[name] = await asyncio.to_thread(self._open, name, file, text)
         except ConfigError as error:
-            raise Refusal("value", " ".join([error.what, *error.lines()])) from error
+            raise refusal(error) from error
         finally:
             self._adding.discard(name)
         self.begin(name)
