@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import suppress
 
 import pytest
@@ -103,13 +104,40 @@ def test_a_line_that_makes_no_sense_is_told_by_its_number(line, words, tmp_path)
     assert words in refused(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("start_us;stop_us;label;split\n0;10;a;train\n10;20;b;test\n", [(0, 10, "a", False), (10, 20, "b", True)]),
+        ("begin,end,class\n0,10,a\n", [(0, 10, "a", False)]),
+        ("0,10,a\n10,20,b\n", [(0, 10, "a", False), (10, 20, "b", False)]),
+        (HEAD + "0.0,0.3,a\n0.3,1.1,b\n", [(0, 300_000, "a", False), (300_000, 1_100_000, "b", False)]),
+        ("label,note,stop_us,start_us\na,x,0.1,0\n", [(0, 100_000, "a", False)]),
+    ],
+)
+def test_what_an_error_says_to_try_makes_labels_of_it(text, rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "it's.csv").write_text(text)
+    command = refused("it's.csv").partition("  try: ")[2]
+    subprocess.run(command, shell=True, check=True)
+    assert read_labels("it's.labels.csv") == [LabelRow(*row) for row in rows]
+    assert (tmp_path / "it's.csv").read_text() == text
+
+
+def test_where_no_command_is_known_none_is_said(tmp_path):
+    for text in ("a,b,c,d\n0,10,a,b\n", HEAD + "x,10,a\n", HEAD.replace("\n", ",reward\n") + "0,10,a,x\n"):
+        assert "try:" not in refused(labels(tmp_path, text))
+
+
 def test_overlapping_rows_are_refused_and_touching_ones_are_not(tmp_path):
     assert "labels overlap at 9 µs" in refused(labels(tmp_path, HEAD + "9,20,b\n0,10,a\n"))
     assert len(read_labels(labels(tmp_path, HEAD + "10,20,b\n0,10,a\n"))) == 2
 
 
 def test_what_cannot_be_read_is_told(tmp_path):
-    assert "cannot read the labels: No such file" in refused(tmp_path / "missing.csv")
+    said = refused(tmp_path / "missing.csv")
+    assert "cannot read the labels: No such file" in said
+    assert said.endswith(f"try: ls {tmp_path}")
+    assert refused("missing.csv").endswith("try: ls .")
     assert "cannot read the labels" in refused(tmp_path)
     assert "it is not text" in refused(labels(tmp_path, b"start_us,stop_us,label\n0,10,\xff\n"))
     assert "no CSV" in refused(labels(tmp_path, HEAD + "0,10," + "a" * 200_000))

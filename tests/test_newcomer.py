@@ -242,6 +242,15 @@ def test_partial_of_a_file_without_a_good_event_says_so(folder):
     assert remedy(said).startswith("fetch it again: --partial keeps what comes before")
 
 
+def test_a_damaged_packet_says_what_to_do(folder):
+    data = bytearray(LOOKS.read_bytes())
+    data[890:990] = bytes(100)
+    (folder / "damaged.aedat4").write_bytes(data)
+    said = called("info", "damaged.aedat4", code=3).stderr
+    assert "a packet is not the lz4 frame it should be" in said
+    assert remedy(said) == "the events before it are read; for the others fetch the file again"
+
+
 def test_a_record_is_recorded_as_it_is_replayed(folder):
     args = ["looks.aedat4", "--speed", "max", "--to", "100ms", "--set", "filter=[]", "--set", "network.neurons=2"]
     called("replay", *args, "--record", "x.rec", "-q")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +21,7 @@ from spikestream.files.atomic import replacing
 from spikestream.files.regular import open_regular
 
 ALIASES = {"starttime_usec": "start_us", "endtime_usec": "stop_us", "class": "label"}
+NAMES = ("start_us", "stop_us", "label")
 HELD_OUT = 4
 """Without a ``split`` column the last quarter of the rows is the part nobody is taught."""
 LIMIT_US = 2**62
@@ -43,18 +46,21 @@ def read_labels(path: str | Path) -> list[LabelRow]:
             text = file.read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise RecordingError(f"cannot read the labels: {reason}", file=str(path)) from error
+        folder = shlex.quote(str(Path(path).parent))
+        remedy = f"ls {folder}" if isinstance(error, FileNotFoundError) else ""
+        raise RecordingError(f"cannot read the labels: {reason}", file=str(path), remedy=remedy) from error
     try:
         lines = list(csv.reader(text.splitlines()))
     except csv.Error as error:
         raise RecordingError(f"the labels are no CSV: {error}", file=str(path)) from error
     header = [ALIASES.get(name.strip().lower(), name.strip().lower()) for name in (lines[0] if lines else [])]
-    if not {"start_us", "stop_us", "label"} <= set(header):
+    if not {*NAMES} <= set(header):
         raise RecordingError(
             "not a label file",
             file=str(path),
             expected="a line start_us,stop_us,label[,split][,reward]",
             found=",".join(header),
+            remedy=_renamed(path, header),
         )
     rows = [_row(path, number, header, line) for number, line in enumerate(lines[1:], 2) if line]
     rows.sort(key=lambda row: row.start)
@@ -67,14 +73,51 @@ def read_labels(path: str | Path) -> list[LabelRow]:
     return [replace(row, test=i >= taught) for i, row in enumerate(rows)]
 
 
+def _renamed(path: str | Path, header: list[str]) -> str:
+    """Return the command that makes a label file of a table whose first line is another one, "" where none is known."""
+    file, made = shlex.quote(str(path)), _beside(path)
+    if len(header) == 1 and header[0].count(";") >= 2:
+        return f"tr ';' , < {file} > {made}"
+    if len(header) != len(NAMES):
+        return ""
+    lines = f"cat {file}" if all(_is_number(cell) for cell in header[:2]) else f"tail -n +2 {file}"
+    return f"(echo {','.join(NAMES)}; {lines}) > {made}"
+
+
+def _beside(path: str | Path) -> str:
+    """Return, for a command, another file's name: what is read must not be written over."""
+    return shlex.quote(str(Path(path).with_suffix(".labels.csv")))
+
+
+def _is_number(cell: str) -> bool:
+    """Return whether a cell holds a number."""
+    try:
+        return math.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def _not_understood(path: str | Path, number: int, header: list[str], cells: dict[str, str]) -> RecordingError:
+    """Return what to raise for a row that lacks something, or whose times or reward are no numbers as wanted."""
+    what, remedy = f"line {number} of the labels is not understood", ""
+    times = [cells.get(name, "") for name in NAMES[:2]]
+    expected = "whole numbers of µs as start_us and stop_us, a label, and a reward, if any, as a number"
+    if all(map(_is_number, times)) and any("." in time for time in times):
+        columns = (header.index(name) + 1 for name in NAMES[:2])
+        scaled = " ".join(f'${column} = sprintf("%.0f", ${column} * 1e6);' for column in columns)
+        expected = "whole numbers of µs as start_us and stop_us, which awk makes of seconds"
+        remedy = f"awk -F, -v OFS=, 'NR > 1 {{ {scaled} }} 1' {shlex.quote(str(path))} > {_beside(path)}"
+    return RecordingError(what, file=str(path), expected=expected, found=",".join(cells.values())[:200], remedy=remedy)
+
+
 def _row(path: str | Path, number: int, header: list[str], line: list[str]) -> LabelRow:
     cells = dict(zip(header, (cell.strip() for cell in line), strict=False))
     split = cells.get("split", "") if "split" in header else "train"
     try:
         reward = float(cells.get("reward") or 0)
         row = LabelRow(int(cells["start_us"]), int(cells["stop_us"]), cells["label"], split == "test", reward)
-    except (KeyError, ValueError) as error:
-        raise RecordingError(f"line {number} of the labels is not understood: {error}", file=str(path)) from error
+    except (KeyError, ValueError):
+        raise _not_understood(path, number, header, cells) from None
     times = -LIMIT_US <= row.start < row.stop <= LIMIT_US
     sane = is_label(row.label) and split in ("train", "test") and abs(row.reward) <= MOST_REWARD
     if not times or not sane:

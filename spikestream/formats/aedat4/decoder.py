@@ -22,6 +22,7 @@ KINDS = {"EVTS": "packets of other event streams", "FRME": "frame", "IMUS": "imu
 STRUCT_BYTES = 16
 NONE = np.empty(0, EVENT)
 ROOM = 1 << 15
+DAMAGED = "the events before it are read; for the others fetch the file again"
 """Events of packets that came together are handed on together: most packets hold a few thousand, or a few."""
 
 
@@ -99,17 +100,16 @@ class Decoder:
         if self._header is None:
             what = "the recording ends inside its header" if at else "the recording is empty"
             raise RecordingError(what, offset=at, remedy="fetch or export it again: it holds no events")
-        remedy = "the events before it are read; for the others fetch the file again"
         if self._packet is not None:
             expected, found = f"{self._packet.size:,} bytes", f"{at - self._packet.at - 8:,}"
             what = "the recording is cut inside a packet"
-            raise RecordingError(what, offset=self._packet.at, expected=expected, found=found, remedy=remedy)
+            raise RecordingError(what, offset=self._packet.at, expected=expected, found=found, remedy=DAMAGED)
         if len(self._inlet) and not self._ended():
             what, found = "the recording is cut inside a packet's header", f"{len(self._inlet)}"
-            raise RecordingError(what, offset=self._inlet.offset, expected="8 bytes", found=found, remedy=remedy)
+            raise RecordingError(what, offset=self._inlet.offset, expected="8 bytes", found=found, remedy=DAMAGED)
         if self._header.end is not None and at < self._header.end:
             expected = f"packets up to byte {self._header.end:,}"
-            raise RecordingError("the recording is cut", offset=at, expected=expected, found="its end", remedy=remedy)
+            raise RecordingError("the recording is cut", offset=at, expected=expected, found="its end", remedy=DAMAGED)
 
     def _read_header(self) -> None:
         if not self._header_bytes:
@@ -266,5 +266,5 @@ class Decoder:
             body = self._unpack(payload)
             return body, *self._heads.vector(body)
         except RecordingError as error:
-            error.offset = packet.at
+            error.offset, error.remedy = packet.at, error.remedy or DAMAGED
             raise

@@ -32,7 +32,8 @@ def hint(head: bytes, name: str) -> str:
         return ""
     file = shlex.quote(name)
     if head.startswith(UTF16):
-        return f"a table of events? It is in UTF-16: iconv -f utf-16 -t utf-8 {file} > plain.csv"
+        made = shlex.quote(f"{name[:-4]}.utf8.csv")
+        return f"a table of events? It is in UTF-16: iconv -f utf-16 -t utf-8 {file} > {made}"
     if head.startswith(LABELS):
         return f"these are the labels of a recording: spikestream replay RECORDING --labels {file}"
     for line in head.decode("utf-8", "replace").split("\n", 2)[:2]:  # the first may be a header
