@@ -49,11 +49,16 @@ def header(types: Any, ros: int) -> Any:
 
 
 def array(
-    types: Any, ros: int, events: np.ndarray, package: str = "dvs_msgs", size: tuple[int, int] = (346, 260)
+    types: Any,
+    ros: int,
+    events: np.ndarray,
+    package: str = "dvs_msgs",
+    size: tuple[int, int] = (346, 260),
+    rest_ns: int = 7,
 ) -> Any:
     kind, time = types[f"{package}/msg/Event"], types["builtin_interfaces/msg/Time"]
     rows = [
-        kind(x=x, y=y, ts=time(sec=t // 1_000_000, nanosec=t % 1_000_000 * 1000 + 7), polarity=bool(p))
+        kind(x=x, y=y, ts=time(sec=t // 1_000_000, nanosec=t % 1_000_000 * 1000 + rest_ns), polarity=bool(p))
         for t, x, y, p in events.tolist()
     ]
     made = types[f"{package}/msg/EventArray"]

@@ -115,7 +115,11 @@ def test_polarities_of_another_kind_in_a_later_block_are_refused():
         ("us", [1, 2], [1, 2]),
         ("ms", [1, 2], [1_000, 2_000]),
         ("s", [1, 2], [1_000_000, 2_000_000]),
-        ("ns", [999, 2_001, -1], [0, 2, -1]),
+        ("ns", [999, 2_001, -1], [1, 2, 0]),
+        ("ns", [1_500, 2_500, 3_500, 3_501, -500, -1_500, -1_501], [2, 2, 4, 4, 0, -2, -2]),  # of two the even one
+        ("ns", np.array([2**64 - 1], "u8"), [18_446_744_073_709_552]),
+        ("ns", np.array([-(2**63), 2**63 - 1]), [-9_223_372_036_854_776, 9_223_372_036_854_776]),
+        ("ns", np.array([127, -128], "i1"), [0, 0]),
         ("s", [0.005748, 1.0000006], [5_748, 1_000_001]),  # to the nearest, not down
         ("ms", [0.5, 0.0015], [500, 2]),
         ("ns", [1_500.0, 2_500.0], [2, 2]),
@@ -139,9 +143,40 @@ def test_fractions_are_taken_as_seconds_and_whole_floats_as_microseconds_and_tha
     events, warnings, reader = made(columns([250.0, 1000.0]))
     assert [event[0] for event in events] == [250, 1000]
     assert "taken as us" in warnings[0]
-    (later,) = reader.events(columns([1000.4]), Spare())  # what was told first stays
-    assert later["t"].tolist() == [1000]
+    (later,) = reader.events(columns([1001.0]), Spare())
+    assert later["t"].tolist() == [1001]
     assert len(warnings) == 1
+
+
+def test_fractions_that_come_after_whole_floats_are_refused_where_the_unit_was_found():
+    """What was told first stays, and what speaks against it is no time in that unit."""
+    for unit, remedy in ((None, "--option unit=s, where t is in s"), ("us", None)):
+        reader = Columns([], (640, 480), unit)
+        list(reader.events(columns([0.0, 0.0]), Spare()))
+        got, error = taken(reader.events(columns([1.0, 1.25, 2.0]), Spare()))
+        assert [event[0] for event in got] == ([1] if remedy else [1, 1, 2])
+        if remedy:
+            assert "row 3 is no event: its t has a fraction" in error
+            assert "found t 1.25\n" in error
+            assert remedy in error
+    for bad in (np.nan, np.inf):  # that is no fraction
+        reader = Columns([], None, None)
+        list(reader.events(columns([0.0]), Spare()))
+        assert "expected -2^62 <= t" in taken(reader.events(columns([0.0, bad]), Spare()))[1]
+
+
+@pytest.mark.parametrize("kind", ["<i8", ">u8", "<f8"])
+def test_what_counts_in_nanoseconds_since_1970_is_told_as_in_text(kind):
+    times = np.array([10**18, 10**18 + 2_560_000], kind)
+    events, warnings, reader = made(columns(times))
+    assert [event[0] for event in events] == [10**15, 10**15 + 2_560]
+    said = ["t in ns (whole numbers, counted since 1970)"]
+    assert (reader.notes, len(warnings)) == (([], 1) if kind == "<f8" else (said, 0))
+    (later,) = reader.events(columns([2_000]), Spare())
+    assert later["t"].tolist() == [2]
+    for first, unit, shown in ((10**18 - 1, None, "µs"), (42 * 10**17, None, "µs"), (10**18, "us", "")):
+        events, _, reader = made(columns([first]), unit=unit)
+        assert (events[0][0], reader.notes) == (first, [f"t in {shown} (whole numbers)"] if shown else [])
 
 
 @pytest.mark.parametrize(

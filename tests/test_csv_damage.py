@@ -39,6 +39,7 @@ from spikestream.formats.csv.head import ROWS
         (",2,3,1", "a time", "''"),
         ("1 2,2,3,1", "a time", "'1 2'"),
         ("9223372036854775808,2,3,1", "64 bits", "'9223372036854775808'"),
+        ("9" * 5_000 + ",2,3,1", "64 bits", f"'{'9' * 40}'"),
         ("7,65536,3,1", "x, a whole number from 0 to 65,535", "'65536'"),
         ("7,-1,3,1", "x, a", "'-1'"),
         ("7,1.5,3,1", "x, a", "'1.5'"),
@@ -66,6 +67,11 @@ def test_a_bad_row_is_told_by_its_number_after_the_good_ones(bad, expected, foun
         assert error.value.what == "line 145 is no event"
         assert error.value.expected.startswith(expected) or expected in error.value.expected
         assert error.value.found.startswith(found)
+
+
+def test_a_first_time_of_thousands_of_digits_is_a_bad_row_too():
+    with pytest.raises(RecordingError, match=r"line 2 is no event[^$]*64 bits"):
+        read(Decoder(), HEADER + rows("9" * 5_000 + ",2,3,1"))
 
 
 @pytest.mark.parametrize("step", [0, 1000])

@@ -128,6 +128,49 @@ def test_fields_in_every_packing(tmp_path, fields, packing):
     assert all(np.array_equal(got[name], events[name]) for name in "xyp")
 
 
+@pytest.mark.parametrize(
+    "packing", [{}, {"chunks": (256,)}, {"chunks": (999,), "shuffle": True}, {"chunks": (40_000,)}]
+)
+@pytest.mark.parametrize("zeros", [300, 50_000, 65_536])
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_unit_of_fractions_does_not_depend_on_how_the_file_is_chunked(tmp_path, packing, zeros, apart):
+    rows = np.zeros(70_000, [("t", "f8"), ("x", "u2"), ("y", "u2"), ("p", "i1")])
+    rows["t"][zeros:] = np.linspace(0.25, 1, len(rows) - zeros)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in "txyp" if apart else [""]:
+            file.create_dataset(f"events/{name or 'all'}", data=rows[name] if name else rows, **packing)
+    got, error = taken(Reader(tmp_path / "a.h5"))
+    if zeros < 65_536:
+        assert (len(got), got[-1][0], error) == (70_000, 1_000_000, "")
+        return
+    assert (len(got), got[-1][0]) == (65_536, 0)
+    assert "row 65,536 is no event: its t has a fraction" in error
+    assert "--option unit=s" in error
+
+
+@pytest.mark.parametrize("fields", FIELDS)
+@pytest.mark.parametrize("packing", [{}, {"chunks": (1_000,), "compression": "gzip", "shuffle": True}])
+def test_nanoseconds_since_1970_are_told_where_the_layout_says_no_unit(tmp_path, fields, packing):
+    """They are by the first row, however it is stored; times of Prophesee's and of DSEC's files are µs."""
+    ns, dtype = 1_600_000_000_000_000_000, FIELDS[fields]
+    rows = np.zeros(3_000, dtype)
+    rows["ts" if "ts" in dtype.names else "t"] = ns + np.arange(3_000) * 1_500
+    for place, first, notes in (
+        ("events", ns // 1_000, ("t in ns (whole numbers, counted since 1970)",)),
+        ("CD/events", ns, ()),
+    ):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file.create_dataset(place, data=rows, **packing)
+        assert ss.read(tmp_path / "a.h5").data["t"][0] == first
+        assert ss.info(tmp_path / "a.h5").notes == notes
+    times = {"t": np.array([ns]), "x": [1], "y": [1], "p": [1], "t_offset": 7}
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name, values in times.items():
+            file[f"events/{name}"] = values
+    assert ss.read(tmp_path / "a.h5").data["t"].tolist() == [ns + 7]
+    assert ss.info(tmp_path / "a.h5").notes == ()
+
+
 @pytest.fixture(params=["zlib_ng", "zlib"])
 def inflater(request, monkeypatch):
     """Both of what inflates: Python's own does where the other is not installed."""

@@ -129,6 +129,21 @@ def test_options_say_what_values_cannot(tmp_path):
         Reader(tmp_path / "a.npy", topic="/a")
 
 
+def test_times_are_those_of_the_same_table_in_text(tmp_path):
+    """The unit, and how t is rounded, are told by one rule, and what was taken for granted stands as a note."""
+    for times, unit in (
+        ([1_600_000_000_000_001_500, 1_600_000_000_000_002_500], "ns (whole numbers, counted since 1970)"),
+        ([1_600_000_000_000_001, 1_600_000_000_000_002], "µs (whole numbers)"),
+    ):
+        np.savez(tmp_path / "a.npz", t=np.array(times), x=[1, 2], y=[3, 4], p=[0, 1])
+        rows = "".join(f"{t},{x},{y},{p}\n" for t, x, y, p in zip(times, (1, 2), (3, 4), (0, 1), strict=True))
+        (tmp_path / "a.csv").write_text(f"t,x,y,p\n{rows}")
+        assert np.array_equal(ss.read(tmp_path / "a.npz").data, ss.read(tmp_path / "a.csv").data)
+        assert ss.info(tmp_path / "a.npz").notes == (f"t in {unit}",)
+        assert ss.info(tmp_path / "a.csv").notes[0].endswith(f"t in {unit}")
+    assert ss.info(tmp_path / "a.npz", unit="us").notes == ()
+
+
 def test_the_header_alone_says_how_many_events_there_are(tmp_path):
     ss.write(tmp_path / "a.npz", batch(scene(100)))
     np.save(tmp_path / "a.npy", scene(200))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,27 @@ def packets(
         )
         for data, base, seq in rows
     ]
+
+
+def rounded(ns: int, us: list[int]) -> list[int]:
+    """Return µs with so many ns more, to the nearest µs, of two the even one."""
+    return [round(Fraction(t * 1000 + ns, 1000)) for t in us]
+
+
+@pytest.mark.parametrize("rest_ns", [0, 499, 500, 501, 999])
+@pytest.mark.parametrize("first", [EPOCH_US, EPOCH_US + 1, 0])
+def test_nanoseconds_are_rounded_to_the_nearest_microsecond(tmp_path, rest_ns, first):
+    events = scene(4, first)
+    events["t"] = us = [first, first + 1, first + 2, first + 999_999]
+    message = partial(rosfiles.array, events=events, rest_ns=rest_ns)
+    path = rosfiles.write(tmp_path / "a.bag", [("/dvs/events", "dvs_msgs/msg/EventArray", message)])
+    assert ss.read(path).data["t"].tolist() == rounded(rest_ns, us)
+    for encoding, encode in (("mono", partial(mono, rest_ns=0)), ("libcaer", libcaer), ("libcaer_cmp", caer_cmp)):
+        base_ns = first * 1000 + rest_ns
+        path = rosfiles.write(tmp_path / f"{encoding}.bag", packets([encode(events, first)], encoding, [base_ns]))
+        base_us = rounded(rest_ns, [first])[0]
+        wanted = rounded(rest_ns, us) if encoding == "mono" else [t - first + base_us for t in us]
+        assert ss.read(path).data["t"].tolist() == wanted, encoding
 
 
 def other(topic: str = "/other") -> tuple[str, str, Callable[[Any, int], Any]]:
@@ -123,8 +145,8 @@ def libcaer(events: np.ndarray, base_us: int) -> bytes:
     return words.tobytes()
 
 
-def mono(events: np.ndarray, base_us: int) -> bytes:
-    ns = ((events["t"] - base_us) * 1000 + 600).astype("u8")
+def mono(events: np.ndarray, base_us: int, rest_ns: int = 600) -> bytes:
+    ns = ((events["t"] - base_us) * 1000 + rest_ns).astype("u8")
     x, y, p = (events[name].astype("u8") for name in "xyp")
     return (ns | x << np.uint64(32) | y << np.uint64(48) | p << np.uint64(63)).astype("<u8").tobytes()
 

@@ -49,7 +49,7 @@ class Container:
         self.warnings: list[str] = []
         self.consumed = 0
         self.empty: Empty = Spare()
-        self._order, self._unit = order, unit
+        self._order = order
         self._path, self._group = path, group
         self._bytes = os.stat(path).st_size
         self._news = self._opened(None)
@@ -58,7 +58,8 @@ class Container:
         self.sensor: str = facts["sensor"]
         self._count: int = facts["count"]
         self._offset: int = facts["offset"]
-        self._columns = Columns(self.warnings, size or stored, unit)
+        self._columns = Columns(self.warnings, size or stored, unit or facts["unit"])
+        self.notes = self._columns.notes
         self.size = self._columns.size
 
         self._made = self._arrays(self._news)
@@ -72,7 +73,7 @@ class Container:
         Return whether it does: not where there is no index, or it is wrong, or that is not far ahead.
         """
         done, first = self._columns.done, None
-        if self._count - done < WORTH or self._unit not in (None, "us"):
+        if self._count - done < WORTH or self._columns.unit != "us":
             return False
         news = self._opened(t - self._offset)
         arrays = self._arrays(news)
@@ -114,7 +115,7 @@ class Container:
             return self._columns.ready(chunks.of_ecf(np.frombuffer(data, np.uint8), count, self.empty))
         names = named(dtype.names or ()) or {}
         plain, shuffled = chunks.unfiltered(data, filters, rows * dtype.itemsize)
-        if shuffled and not self._offset and self._unit in (None, "us") and _fields(dtype, names) == chunks.PLAIN:
+        if shuffled and not self._offset and self._columns.unit == "us" and _fields(dtype, names) == chunks.PLAIN:
             return self._columns.ready(chunks.of_planes(plain, dtype, names, count, self.empty))
         block = chunks.rows(plain, shuffled, dtype, count)
         return self._columns.events({column: block[one] for column, one in names.items()}, self.empty, self._offset)

@@ -28,6 +28,8 @@ OURS = frozenset({1, 2, 3, 4, 5, 6, 32_000})
 PLUGINS = frozenset({32_001, 32_004, 32_008, 32_015, 32_026})
 """Filters of hdf5plugin: Blosc, LZ4, Bitshuffle, Zstandard, Blosc2."""
 SIDES = (("width", "height"), ("sensor_width", "sensor_height"))
+PROPHESEE = "/CD/events"
+"""Where Prophesee's files have their events. Their times are µs, and so are those of DSEC, which has a ``t_offset``."""
 MISSING = "pip install 'spikestream[hdf5]'"
 
 
@@ -180,10 +182,12 @@ def _is_index(one: Any, names: tuple[str, str] | None) -> bool:
 def _facts(file: Any, place: Place, count: int) -> dict[str, Any]:
     data = next(iter(place.data.values()))
     home = data.parent
+    offset = next((value for one in (home, home.parent) if (value := _number(one, "t_offset")) is not None), None)
     return {
         "count": count,
         "size": _size(file, home, data),
-        "offset": next((value for one in (home, home.parent) if (value := _number(one, "t_offset")) is not None), 0),
+        "offset": offset or 0,
+        "unit": None if offset is None and place.name != PROPHESEE else "us",
         "sensor": _text(file, "sensor_name") or _text(file, "plugin_integrator_name"),
         "place": place.name,
     }
@@ -226,7 +230,7 @@ def _step(place: Place) -> int:
     if "" in place.data and _is_handed_on(first):
         return int(first.chunks[0])
     step = max((one.chunks[0] for one in place.data.values() if one.chunks is not None), default=ROWS)
-    return int(max(step, ROWS // step * step))
+    return int(-(-ROWS // step) * step)  # so many as the first rows of every file, which tell what it does not say
 
 
 def _blocks(place: Place, count: int, row: int) -> Iterator[News]:
@@ -243,10 +247,16 @@ def _blocks(place: Place, count: int, row: int) -> Iterator[News]:
 
 
 def _is_handed_on(dataset: Any) -> bool:
-    """Return whether chunks are small, and packed by what others unpack: ECF, or shuffle and deflate in that order."""
+    """Return whether chunks are small, and packed by what others unpack: ECF, or shuffle and deflate in that order.
+
+    Not where t may have fractions: a chunk would be too little to tell its unit.
+    """
     if dataset.dtype.names is None or dataset.chunks is None or dataset.chunks[0] > ROWS:
         return False
-    return _is_ecf(dataset) or _filters(dataset) in ([], [DEFLATE], [SHUFFLE], [SHUFFLE, DEFLATE])
+    if _is_ecf(dataset):
+        return True
+    t = (named(dataset.dtype.names) or {})["t"]
+    return dataset.dtype[t].kind != "f" and _filters(dataset) in ([], [DEFLATE], [SHUFFLE], [SHUFFLE, DEFLATE])
 
 
 def _filters(dataset: Any) -> list[int]:

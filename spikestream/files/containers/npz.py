@@ -105,6 +105,7 @@ class _Container:
             self._table, known = self._found(order)
             stack.callback(self._table.close)
             self._columns = Columns(self.warnings, size or known, unit)
+            self.notes = self._columns.notes
             self.size = self._columns.size
             self._closing = stack.pop_all()
 

@@ -1,7 +1,7 @@
 """Events in columns of other people's names, orders, types and units, made into ours.
 
 What a file does not say is told from its first rows where these leave no doubt, and then told to the reader as a
-warning; otherwise it is asked for.
+note or a warning; otherwise it is asked for.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ NAMES = {
 """What the columns are called in files of the field."""
 UNITS = {"ns": (1, 1_000), "us": (1, 1), "ms": (1_000, 1), "s": (1_000_000, 1)}
 """Microseconds of one, as a fraction."""
+SHOWN = {"us": "µs"}
+NANOSECONDS = range(10**18, 42 * 10**17)
+"""What counts in ns since 1970 in the years 2001 to 2103; as µs these were 30,000 years and more."""
 SIZES = (
     *((34, 34), (128, 128), (240, 180), (304, 240), (320, 240), (346, 260), (640, 480)),
     *((1280, 720), (1280, 800), (1920, 1080), (2048, 2048), (65536, 65536)),
@@ -51,6 +54,14 @@ def named(names: Iterable[str]) -> dict[str, str] | None:
             return None
         found[column] = by_case[name]
     return found
+
+
+def whole_unit(first: int) -> tuple[str, str]:
+    """Return the unit of time that whole numbers have, of which this is the first, and why.
+
+    They are µs, as everywhere in the field, or ns where they count since 1970.
+    """
+    return ("ns", "whole numbers, counted since 1970") if first in NANOSECONDS else ("us", "whole numbers")
 
 
 def check_order(order: str | None) -> None:
@@ -85,9 +96,10 @@ def told_order(rows: Array) -> str:
 class Columns:
     """Arrays of t, x, y, p of any type into events (n,) EVENT, of one recording.
 
-    ``unit`` is that of t; where it is None, whole numbers are µs, and others are told from the first rows: seconds
-    where they have fractions. Polarities are 0 and 1, -1 and 1, 0 and 255, or truth values. ``size``, where it is
-    known, stays; else it grows with the events. ``warnings`` collects what had to be guessed.
+    ``unit`` is that of t; where it is None, it is told from the first rows: whole numbers as `whole_unit` does, others
+    are seconds where they have fractions, and fractions that only come later an error. t is rounded to µs, half to
+    even. Polarities are 0 and 1, -1 and 1, 0 and 255, or truth values. ``size``, where it is known, stays; else it
+    grows with the events. ``warnings`` collects what had to be guessed, ``notes`` what was taken for granted.
     """
 
     def __init__(self, warnings: list[str], size: tuple[int, int] | None, unit: str | None) -> None:
@@ -95,9 +107,12 @@ class Columns:
             allowed, close = ", ".join(UNITS), nearest(unit, UNITS)
             raise ConfigError(f"unknown unit '{unit}'", key="unit", value=unit, allowed=allowed, nearest=close)
         self.warnings = warnings
+        self.notes: list[str] = []
         self.done = 0
         """How many rows were taken so far."""
-        self._unit = unit
+        self.unit = unit
+        """The unit of t, None where it is not known and there were no events yet."""
+        self._whole = False  # whether the unit was told from t that are stored as fractions and have none
         self._on = 0  # what stands for ON, 1 or 255, once one has come
         self._known = size
         self._extent = Extent(SIZES, size)
@@ -119,8 +134,11 @@ class Columns:
                 raise RecordingError(what, expected="a number a row", found=f"{column.dtype} of shape {column.shape}")
         if not len(t):
             return
-        t = self._time(t, base_us)
-        sound = min(_legal(t, -LIMIT_US, LIMIT_US - 1), _legal(x, 0, 0xFFFF), _legal(y, 0, 0xFFFF))
+        unit = self._told_unit(t) if self.unit is None else self.unit
+        self.unit = unit
+        whole = _whole(t) if self._whole else len(t)
+        stored, t = t, _micros(t, unit, base_us)
+        sound = min(whole, _legal(t, -LIMIT_US, LIMIT_US - 1), _legal(x, 0, 0xFFFF), _legal(y, 0, 0xFFFF))
         good = min(sound, self._polarities(p))
         if good:
             out = empty(good)
@@ -133,6 +151,13 @@ class Columns:
                 found=f"p {p[good]}" + (f" in a column with {self._on}" if self._on else ""),
                 details=["a column of other values is mostly not p, but another one"],
                 remedy=ORDER,
+            )
+        if good < len(t) and good == whole:
+            raise RecordingError(
+                f"row {self.done:,} is no event: its t has a fraction",
+                expected=f"whole numbers, as the rows before have, which were taken as {SHOWN.get(unit, unit)}",
+                found=f"t {stored[good]}",
+                remedy="--option unit=s, where t is in s",
             )
         if good < len(t):
             raise RecordingError(
@@ -163,31 +188,49 @@ class Columns:
         self._on = on if high == on else self._on
         return len(p)
 
-    def _time(self, t: Array, base_us: int) -> Array:
-        """Return stamps in µs, as whole numbers where they fit into such."""
-        if self._unit is None:
-            self._unit = self._told_unit(t)
-        times, parts = UNITS[self._unit]
-        if t.dtype.kind == "f":
-            with np.errstate(over="ignore", invalid="ignore"):
-                micros: Array = np.rint(t.astype(np.float64) * times / parts) + base_us
-            return micros
-        if t.dtype == np.uint64 and int(t.max()) >= LIMIT_US:
-            return t
-        if times == parts and not base_us:
-            return t
-        if abs(int(t.min())) > (bound := (LIMIT_US - abs(base_us)) // times) or abs(int(t.max())) > bound:
-            return t.astype(np.float64) * times / parts
-        return t.astype(np.int64) * times // parts + base_us
-
     def _told_unit(self, t: Array) -> str:
+        """Return the unit that the first rows tell, and take note of why."""
         if t.dtype.kind != "f":
-            return "us"
+            unit, why = whole_unit(int(t[0]))
+            self.notes.append(f"t in {SHOWN.get(unit, unit)} ({why})")
+            return unit
         finite = t[np.isfinite(t)]
-        unit = "s" if np.any(finite != np.rint(finite)) else "us"
-        why = "fractions" if unit == "s" else "none"
+        self._whole = _whole(t) == len(t)
+        unit = whole_unit(int(finite[0]) if len(finite) else 0)[0] if self._whole else "s"
+        why = "none" if self._whole else "fractions"
         self.warnings.append(f"t is stored as a fraction and has {why}: taken as {unit}; --option unit= says otherwise")
         return unit
+
+
+def _micros(t: Array, unit: str, base_us: int) -> Array:
+    """Return stamps (n,) in µs, rounded half to even, as whole numbers where they fit into such."""
+    times, parts = UNITS[unit]
+    if t.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            micros: Array = np.rint(t.astype(np.float64) * times / parts) + base_us
+        return micros
+    if parts > 1:
+        t = _rounded(t if t.dtype == np.uint64 else t.astype(np.int64), parts)
+    if t.dtype == np.uint64 and int(t.max()) >= LIMIT_US:
+        return t
+    if times == 1 and not base_us:
+        return t
+    if abs(int(t.min())) > (bound := (LIMIT_US - abs(base_us)) // times) or abs(int(t.max())) > bound:
+        return t.astype(np.float64) * times
+    return t.astype(np.int64) * times + base_us
+
+
+def _rounded(t: Array, parts: int) -> Array:
+    """Return whole numbers (n,) divided by an even number, to the nearest one, of two the even one."""
+    micros, rest = np.divmod(t, parts)
+    micros += (rest > parts // 2) | ((rest == parts // 2) & (micros & 1 == 1))
+    return micros
+
+
+def _whole(t: Array) -> int:
+    """Return how many values come before the first that has a fraction."""
+    bad = np.isfinite(t) & (t != np.rint(t))
+    return int(bad.argmax()) if bad.any() else len(t)
 
 
 def _legal(column: Array, low: int, high: int) -> int:

@@ -8,7 +8,7 @@ from itertools import pairwise, permutations
 from typing import NamedTuple, NoReturn
 
 from spikestream.errors import ConfigError, RecordingError
-from spikestream.formats.base.columns import NAMES
+from spikestream.formats.base.columns import NAMES, whole_unit
 
 POWERS = {"s": 6, "ms": 3, "us": 0, "ns": -3}
 """How many powers of ten lie between a unit of time and µs."""
@@ -28,8 +28,6 @@ SWITCH = re.compile(r"true|false|[+-]?[01](\.0*)?(e[+-]?0+)?", re.ASCII | re.IGN
 MOST = 10
 """So many columns are tried in every order."""
 UNIT = "--option unit=us, or s, ms or ns"
-NANOSECONDS = range(10**18, 42 * 10**17)
-"""What counts in ns since 1970 in the years 2001 to 2103; as µs these were 30,000 years and more."""
 
 
 class Columns(NamedTuple):
@@ -180,14 +178,11 @@ def fitting(rows: list[list[str]]) -> list[str]:
 def guessed_unit(times: list[str]) -> tuple[str, str]:
     """Return the unit of time that t has, and why; raises `RecordingError` where it may be one or another.
 
-    Whole numbers are µs, as everywhere in the field, or ns where they count since 1970. Numbers with a point are s
-    where they have more than three places, as ms of an event camera have not, and where less than one lies between two
-    events, as of µs would not.
+    Of whole numbers see `whole_unit`. Numbers with a point are s where they have more than three places, as ms of an
+    event camera have not, and where less than one lies between two events, as of µs would not.
     """
     if all(text.lstrip("+-").isdigit() for text in times):
-        if times and int(times[0]) in NANOSECONDS:
-            return "ns", "whole numbers, counted since 1970"
-        return "us", "whole numbers"
+        return whole_unit(int(Decimal(times[0])) if times else 0)  # no int(text): it refuses 4,301 digits
     values = [Decimal(text) for text in times]
     places = max(_places(value) for value in values)
     step = (max(values) - min(values)) / max(1, len(values) - 1)

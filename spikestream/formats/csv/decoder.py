@@ -11,7 +11,7 @@ import numpy as np
 from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.formats.base import Empty, Spare
-from spikestream.formats.base.columns import SIZES
+from spikestream.formats.base.columns import SHOWN, SIZES
 from spikestream.formats.base.extent import Extent
 from spikestream.formats.csv.columns import (
     NUMBER,
@@ -30,7 +30,6 @@ LONGEST = 1 << 16
 NEAR = 256
 LEAST = len("1,1,1,1\n")
 SIDE = 1 << 16
-SHOWN = {"us": "µs"}
 EXPECTED = {
     "t": "a time, a number that fits 64 bits as µs",
     "x": f"x, a whole number from 0 to {SIDE - 1:,}",

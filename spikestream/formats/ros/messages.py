@@ -1,4 +1,7 @@
-"""Messages of events, one after the other, to events: the three definitions, and the encodings of the packets."""
+"""Messages of events, one after the other, to events: the three definitions, and the encodings of the packets.
+
+Times in ns are rounded to µs, half to even; of a packet that counts µs from a time in ns it is this one that is.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class Messages:
             if not len(part):
                 continue
             out = empty(len(part))
-            out["t"] = part["s"].astype(np.int64) * 1_000_000 + part["ns"] // 1000
+            out["t"] = part["s"].astype(np.int64) * 1_000_000 + np.rint(part["ns"] / 1000).astype(np.int64)
             out["x"], out["y"], out["p"] = part["x"], part["y"], part["p"] != 0
             yield out
 
@@ -113,7 +116,7 @@ class Messages:
         at = 0
         while at < len(words):
             out = empty(min(len(words) - at, PIECE) + MOST)
-            layout = (*self._limits(), base_ns // 1000)
+            layout = (*self._limits(), _nearest_us(base_ns))
             at, n = decode(words, at, layout, self._caer, out.view(PACKED))
             self.counts = _counted(("other", "outside"), self._caer)
             yield out[:n]
@@ -125,7 +128,7 @@ class Messages:
         valid = words["data"] & 1 == 1
         word, out = words["data"][valid], empty(int(np.count_nonzero(valid)))
         wraps = wraps_of(t, WRAP_US, 0)
-        out["t"] = (t + wraps * WRAP_US)[valid] + base_ns // 1000
+        out["t"] = (t + wraps * WRAP_US)[valid] + _nearest_us(base_ns)
         out["x"], out["y"], out["p"] = word >> 17, word >> 2 & 0x7FFF, word >> 1 & 1
         if len(out) < len(words):
             self.counts = self.counts | {"invalid": self.counts.get("invalid", 0) + len(words) - len(out)}
@@ -142,10 +145,17 @@ def _counted(names: tuple[str, ...], state: Array) -> dict[str, int]:
     return {name: count for name, count in zip(names, state[-len(names) :].tolist(), strict=True) if count}
 
 
+def _nearest_us(ns: int) -> int:
+    """Return the nearest µs, of two the even one."""
+    us, rest = divmod(ns, 1000)
+    return us + (rest > 500 or (rest == 500 and us % 2 == 1))
+
+
 def _of_mono(data: memoryview, order: str, base_ns: int, empty: Empty) -> Iterator[Array]:
     """Yield events of words of 64 bits: ns of 32, x of 16, y of 15, polarity."""
     words = np.frombuffer(data, f"{order}u8")
     out = empty(len(words))
-    out["t"] = ((words & 0xFFFFFFFF).astype(np.int64) + base_ns) // 1000
+    even_us = base_ns // 2000 * 2  # which leaves what the float has to round small, and even what is even
+    out["t"] = even_us + np.rint(((words & 0xFFFFFFFF) + (base_ns - even_us * 1000)) / 1000).astype(np.int64)
     out["x"], out["y"], out["p"] = words >> 32 & 0xFFFF, words >> 48 & 0x7FFF, words >> 63
     yield out
