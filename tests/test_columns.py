@@ -214,10 +214,10 @@ def test_a_size_that_is_not_known_grows_and_one_that_is_stays():
     list(reader.events(columns([1], x=300, y=100), Spare()))
     assert (reader.size, len(warnings)) == ((304, 240), 1)
     list(reader.events(columns([1], x=1000, y=100), Spare()))
-    assert (reader.size, len(warnings)) == ((1280, 720), 2)
+    assert (reader.size, len(warnings)) == ((1280, 720), 1)
     known = Columns(warnings, (10, 10), None)
     list(known.events(columns([1], x=300, y=100), Spare()))
-    assert (known.size, len(warnings)) == ((10, 10), 2)
+    assert (known.size, len(warnings)) == ((10, 10), 1)
 
 
 ROWS = {"t": [5, 9, 9, 12], "x": [30, 2, 7, 30], "y": [4, 4, 9, 1], "p": [1, 0, 0, 1]}

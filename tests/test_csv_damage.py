@@ -122,10 +122,10 @@ def test_what_would_be_no_row_either_way_gets_no_such_hint(row):
 
 def test_a_last_line_without_an_end_may_be_cut():
     text = "x,y,p,t\n1,2,1,10\n1,2,1,20"
-    decoder = Decoder()
+    decoder = Decoder(size=(9, 9))
     assert read(decoder, text)["t"].tolist() == [10, 20]
     assert "may be cut" in decoder.warnings[0]
-    decoder = Decoder()
+    decoder = Decoder(size=(9, 9))
     read(decoder, text + "\n")
     assert decoder.warnings == []
 

@@ -50,6 +50,41 @@ def test_the_size_that_is_stored_is_the_last_one(grow: Path, suffix: str, tmp_pa
         assert back.data.tobytes() == expected.tobytes()
 
 
+SMALLEST = {"npy": "34x34", "csv": "34x34", "hdf5": "34x34", "evt2": "640x480", "dat": "304x240"}
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+@pytest.mark.parametrize("growing", [False, True])
+def test_a_guess_is_told_once_and_as_it_is_in_the_end(grow: Path, name: str, growing: bool, tmp_path: Path):
+    """Also where the smallest size holds all events, and however often it grows on the way."""
+    events, path = np.load(grow), tmp_path / "guess"
+    events["x"], events["y"] = np.maximum.accumulate(events["x"]) if growing else events["x"] % 30, events["y"] % 30
+    if name == "npy":
+        with path.open("wb") as file:
+            np.save(file, events)
+    else:
+        ss.write(path, Events(0, 700_000, events, None), format=name)
+    guess = f"{'640x480' if growing else SMALLEST[name]} is the smallest usual one that holds the events so far"
+    for verb, *more in (("info", "--check"), ("convert", tmp_path / "out.aedat4"), ("replay", "--speed", "max")):
+        done = called(verb, path, *more, "--format", name, code=3 if verb == "info" else 0)
+        said = done.stdout + done.stderr
+        assert f"no sensor size is stored; {guess}" in said
+        assert said.count("size is stored") == 1
+    assert ss.info(path, format=name, size=(640, 480)).warnings == ()
+    with pytest.warns(ss.RecordingWarning) as told:
+        sizes = {batch.size for batch in ss.stream(path, format=name)}
+    assert [str(one.message).count("size is stored") for one in told] == [1] * len(sizes)  # each size once
+
+
+def test_a_guess_is_told_where_only_the_header_was_read(tmp_path: Path):
+    path = tmp_path / "a.raw"
+    path.write_bytes(b"% evt 2.0\n% end\n")
+    (warning,) = ss.info(path, scan=False).warnings
+    assert "no sensor size is stored; 640x480 is the smallest usual one" in warning
+    path.write_bytes(b"% evt 2.0\n% geometry 640x480\n% end\n")
+    assert ss.info(path, scan=False).warnings == ()
+
+
 @pytest.mark.parametrize("suffix", REFUSE)
 def test_a_format_that_stores_the_size_first_asks_for_it(grow: Path, suffix: str, tmp_path: Path):
     path = tmp_path / f"out.{suffix}"

@@ -33,12 +33,12 @@ class Decoder:
     """
 
     def __init__(self, sensor: str | None = None, size: tuple[int, int] | None = None, raw: bool = False) -> None:
-        self._extent = Extent(SIZES, size)
+        self.warnings: list[str] = []
+        self._extent = Extent(SIZES, size, self.warnings, own=True)
         self.size: tuple[int, int] | None = self._extent.size
         self.sensor = ""
         self.skipped: dict[str, int] = {}
         self.empty: Empty = Spare()
-        self.warnings: list[str] = []
         self._state = np.zeros(5, np.int64)
         self._records = Records(BYTES)
         self._fed = 0
@@ -59,9 +59,7 @@ class Decoder:
         counts = dict(zip(STATE, self._state.tolist(), strict=True))
         self.skipped = {kind: counts[kind] for kind in ("overflow", "outside") if counts[kind]}
         if n:
-            if warning := self._extent.grow(counts["max_x"], counts["max_y"]):
-                self.size = self._extent.size
-                self.warnings.append(warning)
+            self.size = self._extent.grow(counts["max_x"], counts["max_y"])
             yield out[:n]
 
     def finish(self) -> None:

@@ -87,7 +87,7 @@ class Decoder:
         self._source = None if stream is None else _number(stream)
         self._header = Header()
         self._layout = LAYOUTS[b"3.1"]
-        self._extent = Extent(USUAL, self.size)
+        self._extent: Extent
         self._state = np.zeros(2, np.int64)
         self._inlet = Inlet()
         self._fed = 0
@@ -136,7 +136,7 @@ class Decoder:
         name, size = device(camera)
         self._own = self._own or size
         self.sensor, self.size = self.sensor or name, self.size or size
-        self._extent = Extent(USUAL, self.size)
+        self._extent = Extent(USUAL, self.size, self.warnings)
         self._layout = LAYOUTS[self._header.version]
         if self._layout.bottom and not self._raw and self.size is None:
             raise RecordingError(
@@ -204,13 +204,8 @@ class Decoder:
         self.tidy = not self._state[1]
         self._skip("invalid", len(words) - n)
         if n:
-            self._grow(events[:n])
+            self.size = self._extent.fit(events[:n])
             yield events[:n]
-
-    def _grow(self, events: Array) -> None:
-        if warning := self._extent.fit(events):
-            self.warnings.append(warning)
-        self.size = self._extent.size
 
 
 def _checked(data: memoryview, at: int) -> Packet:

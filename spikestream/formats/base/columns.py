@@ -115,7 +115,7 @@ class Columns:
         self._whole = False  # whether the unit was told from t that are stored as fractions and have none
         self._on = 0  # what stands for ON, 1 or 255, once one has come
         self._known = size
-        self._extent = Extent(SIZES, size)
+        self._extent = Extent(SIZES, size, warnings)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -168,8 +168,7 @@ class Columns:
 
     def ready(self, events: Array) -> Iterator[Array]:
         """Yield events (n > 0,) EVENT as they are, and make room for them in the size."""
-        if warning := self._extent.fit(events):
-            self.warnings.append(warning)
+        self._extent.fit(events)
         self.done += len(events)
         yield events
 

@@ -69,7 +69,7 @@ class Decoder:
         self._order, self._unit = order, checked_unit(unit)
         if order is not None:
             ordered(order, ",")
-        self._extent = Extent(SIZES, size)
+        self._extent: Extent
         self._asked = size
         self._head = Head()
         self._table: Table | None = None
@@ -137,8 +137,8 @@ class Decoder:
         self._head.held.clear()
         self._roles = np.array(["_txyp".index(role) for role in columns.roles], np.int64)
         self._state[3] = table.lines
-        self._extent = Extent(SIZES, self._asked or columns.size)
-        self.size = self._extent.size
+        self._extent = Extent(SIZES, self._asked or columns.size, self.warnings)
+        self.size = self._extent.told()
         unit = f"t in {SHOWN.get(table.unit, table.unit)}" + (f" ({table.unit_why})" if table.unit_why else "")
         self.notes = [f"columns {' '.join(columns.roles)}, {columns.why}; {unit}"]
         return early
@@ -173,16 +173,11 @@ class Decoder:
         _, untidy, outside, _, bad = self._state.tolist()
         self.tidy, self.skipped = not untidy, {"outside": outside} if outside else {}
         if n:
-            self._grow(out[:n])
+            self.size = self._extent.fit(out[:n])
             yield out[:n]
         if used < len(lines):
             line = bytes(lines[used : used + LONGEST + 1]).partition(b"\n")[0]
             self._refuse(line, bad) if bad >= 0 else self._refuse_long(line)
-
-    def _grow(self, events: Array) -> None:
-        if warning := self._extent.fit(events):
-            self.size = self._extent.size
-            self.warnings.append(warning)
 
     def _refuse(self, line: bytes, bad: int) -> NoReturn:
         assert self._table is not None

@@ -46,7 +46,7 @@ class Decoder:
         self._header = Header()
         self._kind = b""
         self._asked = size
-        self._extent = Extent(SIZES, size)
+        self._extent: Extent
         self._layout = LAYOUTS[2]
         self._state = np.zeros(5, np.int64)
         self._records = Records(BYTES)
@@ -78,8 +78,8 @@ class Decoder:
         if version not in ("1", "2"):
             self.warnings.append(f"the header says version {version[:20]}; read as version 2")
         self._layout = LAYOUTS[1 if version == "1" else 2]
-        self._extent = Extent(SIZES, self._asked or self._header.size())
-        self.size = self._extent.size
+        self._extent = Extent(SIZES, self._asked or self._header.size(), self.warnings)
+        self.size = self._extent.told()
 
     def _check_kind(self) -> None:
         kind, size = self._kind
@@ -106,13 +106,8 @@ class Decoder:
             *_, untidy, outside = self._state.tolist()
             self.tidy, self.skipped = not untidy, {"outside": outside} if outside else {}
             if len(events):
-                self._grow(events)
+                self.size = self._extent.fit(events)
                 yield events
-
-    def _grow(self, events: Array) -> None:
-        if warning := self._extent.fit(events):
-            self.size = self._extent.size
-            self.warnings.append(warning)
 
     def finish(self) -> None:
         """Raise `RecordingError` where the header has no end, nothing was fed, or a record is cut."""

@@ -40,7 +40,7 @@ class _Decoder:
         self.warnings: list[str] = []
         self._header = Header()
         self._asked = size
-        self._extent = Extent(SIZES, size)
+        self._extent: Extent
         self._state = self._begin()
         self._words = Records(self.record.itemsize, "word", self.most)
         self._fed = 0
@@ -72,8 +72,8 @@ class _Decoder:
         if said and said != self.encoding:
             self.warnings.append(f"the header says {said}; read as {self.encoding} all the same, as format= says")
         self.sensor = self._header.values.get("sensor_name") or self._header.values.get("plugin_name", "")
-        self._extent = Extent(SIZES, self._asked or self._header.size())
-        self.size = self._extent.size
+        self._extent = Extent(SIZES, self._asked or self._header.size(), self.warnings)
+        self.size = self._extent.told()
 
     def _events(self, data: memoryview) -> Iterator[Array]:
         for part in self._words.feed(data):
@@ -83,17 +83,12 @@ class _Decoder:
                 counts = zip(_COUNTED, self._state[-len(_COUNTED) :].tolist(), strict=True)
                 self.skipped = {kind: count for kind, count in counts if count}
                 if len(events):
-                    self._grow(events)
+                    self.size = self._extent.fit(events)
                     yield events
 
     def _checked(self, events: Array, untidy: int) -> Array:
         self.tidy = not untidy
         return events
-
-    def _grow(self, events: Array) -> None:
-        if warning := self._extent.fit(events):
-            self.size = self._extent.size
-            self.warnings.append(warning)
 
     def finish(self) -> None:
         """Raise `RecordingError` where the header has no end, nothing was fed at all, or a word is cut."""
