@@ -15,7 +15,7 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 from spikestream.files.containers.npz import NpzPacker
 from spikestream.formats import aedat4, es
-from spikestream.formats.base.records import refuse_outside
+from spikestream.formats.base.records import refuse, refuse_outside
 
 
 def named(name: str, **parts: Any) -> Any:
@@ -68,6 +68,21 @@ class NeverRefuses(NpzPacker):
         self._size = size
 
 
+class AnyTime(NpzPacker):
+    def feed(self, events: Array) -> None:
+        held, events = events["t"], events.copy()
+        events["t"] = 0
+        super().feed(events)
+        self._held["t"].seek(-held.size * 8, 2)
+        self._held["t"].write(held.tobytes())
+
+
+class NoRemedyForTime(NpzPacker):
+    def feed(self, events: Array) -> None:
+        refuse(events["t"] != events["t"] << 1 >> 1, events, 0, "it", "less", remedy="")
+        super().feed(events)
+
+
 class RaisesAtOnce(NpzPacker):
     def feed(self, events: Array) -> None:
         if np.any(events["x"] == 0):
@@ -83,7 +98,9 @@ WRITERS: list[tuple[Any, set[str]]] = [
     (named("npz", packer=GrowsByItself), set()),
     (named("es", encoder=TurnsAnEvent), {"reads back"}),
     (named("npz", packer=RaisesAtOnce), {"reads back"}),
-    (named("aedat4", encoder=AnySize), {"told size", "growing size"}),
+    (named("npz", packer=AnyTime), {"stream time"}),
+    (named("npz", packer=NoRemedyForTime), {"stream time"}),
+    (named("aedat4", encoder=AnySize), {"told size", "growing size", "stream time"}),
     (named("es", encoder=NoRemedy), {"told size", "growing size"}),
     (named("aedat4", encoder=ForgetsToGrow), {"growing size"}),
     (named("npz", packer=NeverRefuses), {"told size"}),

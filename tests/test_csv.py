@@ -349,7 +349,7 @@ def test_labels_are_no_events(tmp_path):
 @settings(deadline=None)
 @given(
     made=st.lists(
-        st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(0, 65_535), st.integers(0, 65_535), st.booleans()),
+        st.tuples(st.integers(-(2**62), 2**62 - 1), st.integers(0, 65_535), st.integers(0, 65_535), st.booleans()),
         max_size=50,
     ),
     cut=st.integers(0, 50),
@@ -364,6 +364,14 @@ def test_what_was_written_is_read(made, cut, step):
     if made and made[0][0] in range(10**18, 42 * 10**17):
         decoder = Decoder(unit="us")
     assert np.array_equal(read(decoder, written, step), wanted)
+
+
+@pytest.mark.parametrize("t", [-(2**62) - 1, 2**62, 2**63 - 1])
+def test_a_stamp_that_no_reader_takes_is_not_written(t):
+    encoder = Encoder()
+    encoder.feed(np.array([(-(2**62), 0, 0, True), (2**62 - 1, 0, 0, True)], EVENT))
+    with pytest.raises(RecordingError, match=rf"event 3 does not fit CSV[^$]*expected -2\^62 <= t[^$]*found t {t},"):
+        encoder.feed(np.array([(0, 0, 0, True), (t, 0, 0, True)], EVENT))
 
 
 def test_numpy_reads_what_we_write_and_we_what_numpy_writes():

@@ -102,6 +102,11 @@ def test_what_does_not_fit_a_layout_is_not_sent(name):
     wide["x"] = 1 << 15
     with pytest.raises(RecordingError):
         list(layout(name.partition("-")[0], SIZE).encode(before))
+    before["t"][-1] = 1 << 62
+    before["t"][:-1] = (1 << 62) - 1
+    assert list(layout(name.partition("-")[0], SIZE).encode(before[:-1]))
+    with pytest.raises(RecordingError):
+        list(layout(name.partition("-")[0], SIZE).encode(before[-1:]))
     if name != "faery":
         with pytest.raises(RecordingError):
             list(layout(name.partition("-")[0], SIZE).encode(wide))

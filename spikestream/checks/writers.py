@@ -1,4 +1,4 @@
-"""The laws of what writes a format: events come back as they were, and none lies outside of the size that is stored."""
+"""The laws of what writes a format: events come back as they were, and what nobody would read again is refused."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from spikestream.checks.base import Check, Law, same_array, suite
 from spikestream.errors import RecordingError
 from spikestream.files.write import write_as
 from spikestream.formats.base import Format, ended
+from spikestream.formats.base.records import LIMIT_US
 
 SMALL, LARGE = (16, 12), (320, 240)
 COUNT = 400
@@ -97,6 +98,21 @@ def _refused(
     return _wrong(format, path, events)
 
 
+def _beyond_time(format: Format, folder: Path, options: dict[str, Any]) -> str:
+    """A reader's stream time holds -2^62 <= t < 2^62 µs."""
+    for t in (-LIMIT_US - 1, LIMIT_US):
+        events, path = _events(SMALL)[:1], folder / f"time{t}"
+        events["t"] = t
+        try:
+            write_as(path, format, [_batch(events, SMALL)], SMALL, **options)
+        except RecordingError as error:
+            if error.remedy and not path.exists():
+                continue
+            return f"t = {t} is refused without a remedy: {error}"
+        return f"t = {t} is written, and no reader takes it"
+    return ""
+
+
 LAWS = (
     Law(
         "reads back", "events within the size are read back as they were, in whatever batches they came", _not_the_same
@@ -111,4 +127,5 @@ LAWS = (
         "where the batches' size grows, the last one is stored, or it is refused with a remedy",
         _does_not_grow,
     ),
+    Law("stream time", "an event of before -2^62 µs, or from 2^62 µs on, is refused with a remedy", _beyond_time),
 )

@@ -21,6 +21,7 @@ import numpy as np
 from spikestream.batch import EVENT, Array
 from spikestream.errors import RecordingError
 from spikestream.formats import es
+from spikestream.formats.base.records import LIMIT_US
 
 MOST_BYTES = 1_400
 """A datagram of more would be sent in parts wherever a frame of Ethernet carries it, and lost with any of them."""
@@ -200,7 +201,7 @@ LAYOUTS = ("faery", "faery32", "spif", "es")
 
 
 def _refuse(events: Array, narrow: bool) -> None:
-    if len(events) and events["t"].min() < 0:
-        raise RecordingError("stamps before 0", expected="t >= 0")
+    if len(events) and (events["t"].min() < 0 or events["t"].max() >= LIMIT_US):
+        raise RecordingError("stamps that do not fit", expected="0 <= t < 2^62 µs")
     if narrow and len(events) and max(events["x"].max(), events["y"].max()) >= 1 << 15:
         raise RecordingError("coordinates that do not fit", expected="x and y < 32,768")

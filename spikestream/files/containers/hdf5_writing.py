@@ -13,7 +13,7 @@ import numpy as np
 
 from spikestream.batch import Array
 from spikestream.errors import PluginError
-from spikestream.formats.base.records import refuse, refuse_outside
+from spikestream.formats.base.records import refuse, refuse_beyond, refuse_outside
 
 EVENT_CD = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")], align=True)
 INDEX = np.dtype([("id", "<u8"), ("ts", "<i8")])
@@ -56,7 +56,10 @@ class _Disk(FileIO):
 
 
 class Packer:
-    """Write events within the size, where it is known; t less than 2^36 µs after the first one's, none before it."""
+    """Write events within the size, where it is known; t less than 2^36 µs after the first one's, none before it.
+
+    Domain: -2^62 <= t < 2^62 µs.
+    """
 
     def __init__(self, path: Path, size: tuple[int, int] | None = None, sensor: str | None = None) -> None:
         try:
@@ -86,6 +89,7 @@ class Packer:
         """Write these events (n,) EVENT; raises `RecordingError` for one the format cannot hold."""
         if not len(events):
             return
+        refuse_beyond(events, self._written, TITLE)
         if not self._written:
             self._first = int(events["t"][0])
             self._indexes.attrs["offset"] = str(-self._first)

@@ -23,7 +23,7 @@ from spikestream.files.npy import MAGIC, Blocks, Stored, add, add_column, member
 from spikestream.files.regular import open_regular
 from spikestream.formats.base import Empty, Format, Spare
 from spikestream.formats.base.columns import OPTIONS, Columns, check_order, named, split, told_order
-from spikestream.formats.base.records import refuse_outside
+from spikestream.formats.base.records import refuse_beyond, refuse_outside
 
 ROWS = 65_536
 """Events read at a time."""
@@ -233,6 +233,7 @@ def _told(array: Stored) -> str:
 class NpzPacker:
     """Write t, x, y, p as a column each, int64 µs, uint16 and bool, and the size, where it is known: events within it.
 
+    Domain: -2^62 <= t < 2^62 µs.
     They are stored as they are, as NumPy's ``savez`` does: fast to read, 13 bytes an event.
     """
 
@@ -247,6 +248,7 @@ class NpzPacker:
 
     def feed(self, events: Array) -> None:
         """Keep these events (n,) EVENT, each column in a file of its own; raises `RecordingError` for one outside."""
+        refuse_beyond(events, self._count, "NPZ")
         if self._size is not None:
             refuse_outside(self._size, events, self._count, "the size stored with it")
         for name, dtype in OURS.items():

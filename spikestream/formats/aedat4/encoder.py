@@ -11,7 +11,7 @@ from spikestream.errors import ConfigError, RecordingError, nearest
 from spikestream.formats.aedat4 import header, table
 from spikestream.formats.aedat4.flatbuffer import packet_head
 from spikestream.formats.aedat4.packing import NUMBERS, pack
-from spikestream.formats.base.records import check_sides, refuse, refuse_outside
+from spikestream.formats.base.records import check_sides, refuse_beyond, refuse_outside
 
 PACKET_EVENTS = 1 << 16
 TITLE = "AEDAT 4"
@@ -22,9 +22,9 @@ _STRUCT = np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "u1"), ("pad
 class Encoder:
     """Encode events with ``compression`` lz4, zstd or none; ``size`` (width, height) is required, ``sensor`` a name.
 
-    Domain: t >= 0 µs, x and y within the size, at most 32,768 (signed 16 bits). Each `feed` closes a packet. What
-    `feed` and `finish` return is a whole file; whoever can seek adds `index`, so that DV finds times without reading
-    everything, and may let the size `grow` until then.
+    Domain: 0 <= t < 2^62 µs, x and y within the size, at most 32,768 (signed 16 bits). Each `feed` closes a packet.
+    What `feed` and `finish` return is a whole file; whoever can seek adds `index`, so that DV finds times without
+    reading everything, and may let the size `grow` until then.
     """
 
     def __init__(
@@ -89,4 +89,4 @@ class Encoder:
 
     def _refuse(self, events: Array) -> None:
         refuse_outside(self._size, events, self._written, TITLE)
-        refuse(events["t"] < 0, events, self._written, TITLE, "t >= 0", "--t0 zero, so that t starts at 0")
+        refuse_beyond(events, self._written, TITLE, 0)

@@ -14,6 +14,7 @@ from spikestream.batch import Array
 from spikestream.errors import ConfigError, RecordingError, nearest
 from spikestream.formats.base import Empty
 from spikestream.formats.base.extent import Extent
+from spikestream.formats.base.records import LIMIT_US
 
 PLAIN = {
     "t": ("t", "ts", "time", "timestamp", "timestamps", "times"),
@@ -36,7 +37,6 @@ SIZES = (
     *((1280, 720), (1280, 800), (1920, 1080), (2048, 2048), (65536, 65536)),
 )
 """Usual sizes, and all that an event can hold."""
-LIMIT_US = 2**62
 ORDER = "--option order=xytp, as the columns of the array stand; what has names needs such a p before it is read"
 OPTIONS = {
     "order": "the columns of a plain array, such as txyp or xytp",

@@ -10,6 +10,8 @@ from spikestream.batch import Array
 from spikestream.errors import RecordingError
 
 WRAP = 1 << 32
+LIMIT_US = 1 << 62
+"""Stamps outside of [-2^62, 2^62) are neither read nor written: the difference of any two others fits int64."""
 SIZE = "--size WIDTHxHEIGHT (?size=WIDTHxHEIGHT in a sensor's URI)"
 OUTSIDE = f"{SIZE}, or --filter crop:width=…,height=…"
 """What helps where events lie outside of the size that is stored with them."""
@@ -120,6 +122,15 @@ def refuse_outside(size: tuple[int, int], events: Array, written: int, format: s
         return
     outside = (events["x"] >= width) | (events["y"] >= height)
     refuse(outside, events, written, format, f"x < {width:,}, y < {height:,}", remedy)
+
+
+def refuse_beyond(events: Array, written: int, format: str, least: int = -LIMIT_US) -> None:
+    """Raise `RecordingError` for the first event (n,) EVENT of before ``least`` µs, or that nobody would read again."""
+    t = events["t"]
+    if t.min(initial=0) >= least and t.max(initial=0) < LIMIT_US:
+        return
+    expected = f"{'-2^62' if least else 0} <= t < 2^62 µs"
+    refuse((t < least) | (t >= LIMIT_US), events, written, format, expected, "--t0 zero, so that t starts at 0")
 
 
 def check_sides(size: tuple[int, int] | None, most: int, format: str, remedy: str = SIZE) -> None:
