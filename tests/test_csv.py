@@ -196,6 +196,31 @@ def test_what_is_said_wins_over_a_header():
     assert read(Decoder(unit="µs"), HEADER + "1.5,2,3,1\n")["t"].tolist() == [2]
 
 
+@pytest.mark.parametrize("step", [0, 1, 7])
+def test_lines_may_end_with_cr_alone(step):
+    """They do where the first one does, and are counted as others are."""
+    comments = "# c\n\n" * 30_000  # more than the head of the file
+    for text in (
+        HEADER + "1,2,3,1\n5,6,7,0\n",
+        HEADER + "1,2,3,1\n5,6,7,0",
+        "# t x y p\n1 2 3 1\n\n5 6 7 0\n",
+        HEADER + "1,2,3,1\n" + (comments if step != 1 else "") + "5,6,7,0\n",
+    ):
+        decoder = Decoder()
+        assert read(decoder, text.replace("\n", "\r"), step).tolist() == SAID
+        assert FORMAT.sniff(text.replace("\n", "\r").encode()[:4096])
+        with pytest.raises(RecordingError) as plain:
+            read(Decoder(), text.rstrip() + "\nbad\n", step)
+        for ending in ("\r", "\r\n", "\r\r\n"):
+            with pytest.raises(RecordingError) as error:
+                read(Decoder(), f"{text.rstrip()}\nbad\n".replace("\n", ending), step)
+            assert str(error.value) == str(plain.value)
+    assert read(Decoder(order="txyp"), "1,2,3,1\r5,6,7,0\r", step).tolist() == SAID
+    assert read(Decoder(order="txyp", unit="us"), "1,2,3,1\r", step).tolist() == SAID[:1]
+    with pytest.raises(RecordingError, match="line 3 is no event"):
+        read(Decoder(), "t,x,y,p\r\n1,2,3,1\r\n5,6,7,0\r5,6,7,0\r\n", step)
+
+
 # The unit of time
 
 
@@ -289,11 +314,12 @@ def test_any_table_in_any_pieces_decodes_as_decimals_do(data):
     row = st.tuples(time, pixel, pixel, on).map(lambda row: separator.join(row["txyp".index(c)] for c in order))
     line = st.one_of(row, row, row, st.sampled_from(["", "# 1 2", "  % a"]))
     lines = data.draw(st.lists(line, min_size=1, max_size=30))
-    text = data.draw(st.sampled_from(["\n", "\r\n", " \n"])).join([*lines, ""])
+    ending = data.draw(st.sampled_from(["\n", "\r\n", " \n", "\r", "\r\r\n"]))
+    text = ending.join([*lines, ""])
     decoder = Decoder(order=order, unit=unit)
     if not any(one.strip() and one.strip()[0] not in "#%" for one in lines):
         return
-    wanted = naive(text, order, unit, separator.strip() or None)
+    wanted = naive(text.replace(ending, "\n"), order, unit, separator.strip() or None)
     assert np.array_equal(read(decoder, text, data.draw(st.integers(0, 40))), wanted)
 
 

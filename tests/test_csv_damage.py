@@ -137,6 +137,35 @@ def test_a_file_without_rows_or_header_is_an_error(text):
             read(Decoder(), text, step)
 
 
+@pytest.mark.parametrize("text", ["1us,2,3,1\n", "x\0y", "1|2|3|1", "start,stop,label\n", "hello " * 1_000])
+def test_a_line_that_is_neither_row_nor_header_is_no_recording_of_no_events(text):
+    for step in (0, 1):
+        with pytest.raises(RecordingError, match="there are no rows in it, and what is in their place is no header"):
+            read(Decoder(order="txyp"), text, step)
+    decoder = Decoder(order="txyp")
+    assert len(read(decoder, "start,stop,label\n1,2,3,1\n")) == 1  # above rows it may be called anything
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_text_of_two_bytes_a_character_is_one_error_with_the_command_that_makes_it_plain(encoding, ending, tmp_path):
+    path, plain = tmp_path / "x.csv", tmp_path / "plain.csv"
+    said = set()
+    for text in (HEADER + rows("1,2,3,1", "5,6,7,0"), rows(*("70000,2,3,1",) * 20_000)):
+        path.write_bytes(text.replace("\n", ending).encode(encoding))
+        for more in ([], ["--format", "csv"], ["--option", "order=txyp"], ["--option", "unit=us", "--format", "csv"]):
+            said.add(called("info", path, *more, code=3).stderr)
+    (error,) = said
+    assert "the text is in UTF-16" in error
+    made = next(line for line in error.splitlines() if "iconv" in line).partition("try: ")[2]
+    subprocess.run(made.partition(", and read")[0].replace("FILE", "x.csv"), shell=True, check=True, cwd=tmp_path)
+    assert "  events      20,000" in called("info", plain, "--option", "order=txyp").stdout
+    with pytest.raises(RecordingError, match="the text is in UTF-16"):
+        read(Decoder(order="txyp"), ("1,2,3,1," * 20_000).encode(encoding), 1_000)
+    path.write_bytes('"1","2","3","1"\n'.encode(encoding))  # that is no table as it is, either
+    assert "iconv" in called("info", path, code=3).stderr
+
+
 def test_a_header_without_rows_is_a_recording_without_events():
     assert len(read(Decoder(), HEADER)) == 0
     assert len(read(Decoder(), "t,x,y,p")) == 0

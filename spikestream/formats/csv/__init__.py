@@ -13,7 +13,7 @@ from spikestream.formats.base import Format
 from spikestream.formats.csv.columns import cells, is_row, say_order, separator_of, written_otherwise
 from spikestream.formats.csv.decoder import Decoder
 from spikestream.formats.csv.encoder import Encoder
-from spikestream.formats.csv.head import COMMENTS, ROWS, looks_like
+from spikestream.formats.csv.head import COMMENTS, ROWS, looks_like, wide, with_lf
 
 __all__ = ["FORMAT", "Decoder", "Encoder"]
 
@@ -31,17 +31,14 @@ def hint(head: bytes, name: str) -> str:
     if not name.lower().endswith(SUFFIXES):
         return ""
     file = shlex.quote(name)
-    if head.startswith(UTF16):
-        made = shlex.quote(f"{name[:-4]}.utf8.csv")
-        return f"a table of events? It is in UTF-16: iconv -f utf-16 -t utf-8 {file} > {made}"
     if head.startswith(LABELS):
         return f"these are the labels of a recording: spikestream replay RECORDING --labels {file}"
-    for line in head.decode("utf-8", "replace").split("\n", 2)[:2]:  # the first may be a header
-        why, remedy = written_otherwise(line.strip())
-        if not why:
-            continue
-        return f"a table of events? {why[0].upper()}{why[1:]}: {remedy.replace('FILE', file)}"
-    whole = head.rpartition(b"\n")[0] or head  # the last line may be cut
+    text = with_lf(head)
+    lines = text.decode("utf-8", "replace").split("\n", 2)[:2]  # the first may be a header
+    for why, remedy in (wide(head), *(written_otherwise(line.strip()) for line in lines)):
+        if why:
+            return f"a table of events? {why[0].upper()}{why[1:]}: {remedy.replace('FILE', file)}"
+    whole = text.rpartition(b"\n")[0] or text  # the last line may be cut
     lines = [line.strip() for line in whole.decode("utf-8", "replace").split("\n")[:ROWS]]
     lines = [line for line in lines if line and not line.startswith(COMMENTS)] or [""]
     rows = [cells(line, separator_of(line)) for line in lines if is_row(line)]

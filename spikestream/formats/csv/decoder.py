@@ -89,8 +89,8 @@ class Decoder:
             data = self._head.feed(data)
             if not self._head.done:
                 return iter(())
-            return chain(self._events(self._understand(self._head.lines)), self._events(data))
-        return self._events(data)
+            return chain(self._events(self._understand(self._head.lines)), self._later(data))
+        return self._later(data)
 
     def settle(self, silent: bool, over: bool) -> Iterator[Array]:
         """Yield the events of the first whole lines before there are 128 of them: for what is live.
@@ -142,6 +142,11 @@ class Decoder:
         unit = f"t in {SHOWN.get(table.unit, table.unit)}" + (f" ({table.unit_why})" if table.unit_why else "")
         self.notes = [f"columns {' '.join(columns.roles)}, {columns.why}; {unit}"]
         return early
+
+    def _later(self, data: memoryview) -> Iterator[Array]:
+        """Yield the events of bytes behind the head."""
+        for piece in self._head.plain(data):
+            yield from self._events(piece)
 
     def _events(self, data: memoryview) -> Iterator[Array]:
         at = 0

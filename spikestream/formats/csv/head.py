@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from spikestream.errors import RecordingError
@@ -24,28 +25,48 @@ ROWS = 128
 MOST = 1 << 16
 BOM = b"\xef\xbb\xbf"
 COMMENTS = ("#", "%")
+WIDE = re.compile(rb"(\xff\xfe|\xfe\xff)|([^\0]\0){2}|(\0[^\0]){2}")
+WIDE_CODES = ("UTF-16", "UTF-16LE", "UTF-16BE")
+"""What text of two bytes a character begins with, and what iconv calls it."""
+LF_FOR_CR = bytes.maketrans(b"\r", b"\n")
 BOX = re.compile(r"([1-9]\d{0,4})[ \t,;]+([1-9]\d{0,4})", re.ASCII)
 """Width and height, as the first line of a text for E2VID."""
 
 
 class Head:
-    """The first 128 lines that are no comments, or 64 KiB, in any pieces; ``count`` is how many have come."""
+    """The first 128 lines that are no comments, or 64 KiB, in any pieces; ``count`` is how many have come.
+
+    Where the first line ends with CR alone, all do: `plain` makes them end with LF, and ``held`` has been made so.
+    """
 
     def __init__(self) -> None:
         self.held = bytearray()
         self.done = False
         self.count = 0
         self._at = 0
+        self._cr: bool | None = None  # None while no line has ended
+
+    def plain(self, data: memoryview) -> Iterator[memoryview]:
+        """Yield the bytes with LF at the end of each line, in pieces where that takes memory."""
+        if not self._cr:
+            yield data
+            return
+        for at in range(0, len(data), MOST):
+            yield memoryview(bytes(data[at : at + MOST]).translate(LF_FOR_CR))
 
     def feed(self, data: memoryview) -> memoryview:
         """Take bytes, and return those that come after the head."""
         taken = data[: MOST - len(self.held)]
-        self.held += taken
+        self.held += b"".join(self.plain(taken))
+        if self._cr is None:
+            self._cr = _ends_with_cr(self.held)
+            self.held = self.held.translate(LF_FOR_CR) if self._cr else self.held
         while self.count < ROWS and (stop := self.held.find(b"\n", self._at)) >= 0:
             self.count += not _is_none(self.held[self._at : stop].decode("utf-8", "replace").strip())
             self._at = stop + 1
         self.done = self.count >= ROWS or len(self.held) >= MOST
         if self.done and not self._at:
+            _refuse_wide(self.held)
             raise RecordingError(f"line 1 is longer than {MOST:,} bytes", expected="rows of t, x, y and p")
         if self.done and not self.count:
             raise RecordingError(
@@ -79,6 +100,7 @@ def understood(head: bytes, order: str | None, unit: str | None) -> Table:
     start, lines, size, header, remark = len(BOM) if head.startswith(BOM) else 0, 0, None, "", ""
     rows: list[str] = []
     at = start
+    _refuse_wide(head)
     for line in head[start:].split(b"\n"):
         text = line.decode("utf-8", "replace").strip()
         at += len(line) + 1
@@ -104,10 +126,26 @@ def understood(head: bytes, order: str | None, unit: str | None) -> Table:
     return Table(columns, found, why, start, lines, len(rows), told)
 
 
+def with_lf(head: bytes) -> bytes:
+    """Return the first bytes of a table with LF at the end of each line."""
+    return head.translate(LF_FOR_CR) if _ends_with_cr(head) else head
+
+
+def wide(head: bytes) -> tuple[str, str]:
+    """Return why text of two bytes a character is not read, and what makes it plain; else "" twice."""
+    code = _wide_code(head)
+    if not code:
+        return "", ""
+    return f"the text is in {code}", f"iconv -f {code} -t UTF-8 < FILE > plain.csv, and read plain.csv"
+
+
 def looks_like(head: bytes) -> bool:
     """Return whether the first bytes of a file are a table's: a header that names t, x, y and p, or rows of four."""
+    if code := _wide_code(head):
+        head = head.decode(code, "replace").encode()  # a table it is, and the decoder says why it is not read
     if b"\0" in head or not head.strip():
         return False
+    head = with_lf(head)
     whole, _, _ = head.rpartition(b"\n") if head.count(b"\n") else (head, b"", b"")
     remark = ""
     for line in whole.removeprefix(BOM).split(b"\n"):
@@ -117,6 +155,26 @@ def looks_like(head: bytes) -> bool:
         elif not BOX.fullmatch(text):
             return _names(text) or (is_row(text) and (len(cells(text, separator_of(text))) == 4 or bool(remark)))
     return bool(remark)
+
+
+def _ends_with_cr(text: bytes | bytearray) -> bool | None:
+    """Return whether the first line ends with CR alone, None where it does not end yet, or LF may follow."""
+    lf, cr = text.find(b"\n"), text.find(b"\r")
+    if cr < 0 or 0 <= lf < cr:
+        return None if lf < 0 else False
+    after = text[cr:].lstrip(b"\r")
+    return not after.startswith(b"\n") if after else None
+
+
+def _wide_code(head: bytes) -> str:
+    found = WIDE.match(head)
+    return WIDE_CODES[found.lastindex - 1] if found and found.lastindex else ""
+
+
+def _refuse_wide(head: bytes | bytearray) -> None:
+    why, remedy = wide(bytes(head[:4]))
+    if why:
+        raise RecordingError(f"{why}, which is not read", expected="UTF-8, as ASCII is", remedy=remedy)
 
 
 def _is_none(text: str) -> bool:
@@ -132,6 +190,13 @@ def _names(text: str) -> bool:
 
 def _columns(header: str, rows: list[str], order: str | None) -> Columns:
     separator = separator_of(rows[0] if rows else header)
+    if order is not None and header and not rows and not _names(header):
+        what = "there are no rows in it, and what is in their place is no header either"
+        why, remedy = written_otherwise(header)
+        details = [why] if why else []
+        raise RecordingError(
+            what, expected="rows of t, x, y and p", found=repr(header[:80]), details=details, remedy=remedy
+        )
     if order is not None:
         return ordered(order, separator)
     parted = [cells(row, separator) for row in rows if is_row(row)]
