@@ -187,7 +187,6 @@ def test_a_web_page_saved_by_mistake(head):
             "info 'a b.csv' --format csv --option order=xty_p, or another of",
         ),
         (b"a,b,c,d\n", "a.csv", "--option order=ORDER, 4 letters"),
-        ("\ufefft,x,y,p\n1,2,3,1\n".encode("utf-16-le"), "a.csv", "iconv -f utf-16 -t utf-8 a.csv > a.utf8.csv"),
         (b"\xff" * 4096, "a.raw", "ff ff"),
     ],
 )

@@ -21,7 +21,6 @@ OPTIONS = {
     "order": "reading: what the columns are, such as xypt, _ for one to leave out",
     "unit": "reading: the unit of t: us, ms, s or ns",
 }
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
 LABELS = b"start_us,stop_us,label"
 SUFFIXES = (".csv", ".txt")
 

@@ -136,7 +136,7 @@ def wide(head: bytes) -> tuple[str, str]:
     code = _wide_code(head)
     if not code:
         return "", ""
-    return f"the text is in {code}", f"iconv -f {code} -t UTF-8 < FILE > plain.csv, and read plain.csv"
+    return f"the text is in {code}", f"iconv -f {code} -t UTF-8 FILE > plain.csv, and read plain.csv"
 
 
 def looks_like(head: bytes) -> bool:
