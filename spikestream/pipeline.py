@@ -16,7 +16,7 @@ ENABLED = "learn.enabled"
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One hop of the ledger: what its upper end sent and its lower end received, each counted on its own."""
+    """One hop of the ledger at one moment: what its upper end sent and its lower end received, counted on their own."""
 
     name: str
     sent: int
@@ -24,6 +24,11 @@ class Hop:
     filtered: Mapping[str, int] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
     held: int = 0
+
+    def __post_init__(self) -> None:
+        # A stage goes on counting into its own: whoever looks later would see two moments in one hop.
+        object.__setattr__(self, "filtered", dict(self.filtered))
+        object.__setattr__(self, "dropped", dict(self.dropped))
 
     def missing(self) -> int:
         """Return what was lost without a reason; 0 where the hop closes."""

@@ -207,6 +207,16 @@ def test_what_a_stage_says_in_a_gap_is_heard_by_the_next_and_returned():
     assert [hop.missing() for hop in made.hops()] == [0] * len(made.hops())
 
 
+def test_a_ledger_is_of_one_moment():
+    made = pipeline()
+    made(noise(0, 20_000))
+    before = made.hops()
+    said = [str(hop) for hop in before]
+    made(noise(20_000, 60_000, seed=1))
+    assert [str(hop) for hop in before] == said
+    assert [hop.missing() for hop in before] == [0] * len(before)
+
+
 def test_the_spike_a_network_owes_for_the_tick_a_gap_broke_counts_in_the_window():
     axons = np.zeros(4, np.int32)
     made = Pipeline({"network": Network(1, 1, v_thresh=0.5), "readout": Readout(1, window_us=WINDOW)})
