@@ -55,6 +55,17 @@ def test_a_format_that_is_told_and_contradicts_the_content_is_told_of(folder):
     assert "its content" not in called("info", "x.bin", "--format", "evt2").stdout
 
 
+def test_a_format_that_only_telling_leads_to_is_no_contradiction(folder):
+    (folder / "old.raw").write_bytes(b"% Date 2014-02-28 13:37:42\n" + b"\0\0\0\x80" + b"\1\0\0\x10" * 50)
+    assert "its content" not in called("info", "old.raw", "--format", "evt2", "--size", "640x480", "--check").stdout
+    with open(folder / "sound.aedat", "wb") as file:
+        file.write(b"#!AER-DAT2.0\r\n# This is a raw AE data file\r\n")
+        file.write(b"".join((n % 64).to_bytes(4, "big") + (100 * n).to_bytes(4, "big") for n in range(300)))
+    found = called("info", "sound.aedat", "--format", "nas", "--sensor", "stereo64:jaer").stdout
+    assert "300 in" in found
+    assert "its content" not in found
+
+
 def test_the_name_of_a_sensor_is_no_file_and_the_uri_is_told(folder):
     said = called("record", "synth", "x.aedat4", code=2).stderr
     assert "there is no file 'synth'" in said
@@ -290,6 +301,8 @@ def test_a_configuration_started_elsewhere_says_what_its_paths_are_relative_to(f
         assert f"relative to the working folder, now {folder}" in said
     said = called("run", config, "--set", "sensor.uri=/nowhere/x.aedat4", code=3, cwd=folder).stderr
     assert "working folder" not in said
+    said = called("run", config, "--set", "sensor.uri=looks.aedat4?stream=0", code=3, cwd=folder).stderr
+    assert "try: 'file:looks.aedat4?stream=0'" in said
 
 
 def test_what_cannot_be_cut_while_it_is_live_can_be_recorded_for_so_long(folder):

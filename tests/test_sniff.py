@@ -17,7 +17,7 @@ from wirebytes import golden
 
 from spikestream.batch import EVENT
 from spikestream.errors import RecordingError
-from spikestream.formats.sniff import content, sniff
+from spikestream.formats.sniff import contradicts, sniff
 from spikestream.registry import load
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 2170592\n"
@@ -127,18 +127,20 @@ def test_what_headerless_records_may_begin_with_decides_only_where_their_suffix_
 
 
 @pytest.mark.parametrize(
-    ("head", "title"),
+    ("head", "format", "title"),
     [
-        (b"#!AER-DAT4.0\r\n", "AEDAT 4.0 (DV)"),
-        (b"% something else\n", "a recording of Prophesee's whose header names no encoding that is read here"),
-        (b"fLaC", "sound (FLAC)"),
-        (b"\x1f\x8b\x08", "a file packed with gzip"),
-        (b"\x07\x0f\x80\x02\x8e", ""),
-        (b"", ""),
+        (b"#!AER-DAT4.0\r\n", "bin", "AEDAT 4.0 (DV)"),
+        (b"#!AER-DAT4.0\r\n", "aedat4", ""),
+        (b"#!AER-DAT2.0\r\n", "nas", ""),
+        (b"% something else\n", "evt2", ""),
+        (b"fLaC", "evt2", "sound (FLAC)"),
+        (b"\x1f\x8b\x08", "csv", "a file packed with gzip"),
+        (b"\x07\x0f\x80\x02\x8e", "es", ""),
+        (b"", "es", ""),
     ],
 )
-def test_content_alone_tells_or_says_nothing(head, title):
-    assert content(head) == title
+def test_content_alone_contradicts_a_format_or_says_nothing(head, format, title):
+    assert contradicts(head, load("formats", format)) == title
 
 
 def test_an_empty_file():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
+import shlex
 import stat
 from collections.abc import Iterator
 from functools import cached_property
@@ -17,7 +19,7 @@ from spikestream.files.mistaken import for_folder, not_there
 from spikestream.files.options import check_options
 from spikestream.files.order import Order
 from spikestream.formats.base import Container, Decoder, Format, ended
-from spikestream.formats.sniff import STDIN, content, sniff
+from spikestream.formats.sniff import STDIN, contradicts, sniff
 from spikestream.registry import load
 from spikestream.units import pixels
 
@@ -270,6 +272,8 @@ class Reader:
 
     def _name(self, error: RecordingError) -> None:
         error.file = error.file or self.name
+        if self.bytes is not None:  # a decoder does not know what its file is called
+            error.remedy = re.sub(r"\bFILE\b", lambda _: shlex.quote(self.name), error.remedy)
         if self._other:
             error.details = (*error.details, f"its content is that of {self._other}")
             error.remedy = "leave --format out, in Python format="
@@ -278,7 +282,7 @@ class Reader:
     def _other(self) -> str:
         """Return what the content is where the format was told and is another one, "" where it is not."""
         whole = self._told and self.bytes is not None  # of a pipe, the head may be a few bytes
-        return content(self._head) if whole and not self._format.sniff(self._head) else ""
+        return contradicts(self._head, self._format) if whole else ""
 
 
 def _size(given: Any) -> tuple[int, int] | None:

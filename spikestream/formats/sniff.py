@@ -79,10 +79,17 @@ def sniff(head: bytes, name: str) -> str:
     return named
 
 
-def content(head: bytes) -> str:
-    """Return what a file is by its first bytes alone, whatever it is called; "" where they do not tell."""
+def contradicts(head: bytes, format: Format) -> str:
+    """Return what a file is by its first bytes alone where that is not this format, "" where it may be.
+
+    What goes by no suffix and no first bytes may stand behind any header: sound of a NAS behind that of jAER. And a
+    header of Prophesee's that names no encoding says nothing against one.
+    """
+    if format.sniff(head) or (format.sniff is no_magic and not format.suffixes):
+        return ""
     told = next((known.title for known in _known([]) if known.sniff(head)), "")
-    return told or _foreign(head)[0] or next((f"a file packed with {title}" for title, _ in _packed(head)), "")
+    told = told or next((f"a file packed with {title}" for title, _ in _packed(head)), "")
+    return told or _foreign(head)[0].replace(PERCENT, "")
 
 
 def _known(broken: list[str]) -> Iterator[Format]:
