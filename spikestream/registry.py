@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+from urllib.parse import unquote
 
 from spikestream.errors import PluginError, nearest
 
@@ -96,6 +98,8 @@ def _again(point: EntryPoint) -> str:
     """Return the command that installs once more what a plugin is part of, from where it was installed."""
     dist = point.dist
     told = (dist.read_text("direct_url.json") if dist is not None else None) or ""
-    # Written by pip for what came from a folder: another may have taken its name on the index.
-    folder = re.search(r'"url": *"file://([^"]+)"', told)
-    return f"pip install --upgrade --force-reinstall {folder[1] if folder else dist.name if dist else point.name}"
+    # Written by pip for what came from elsewhere: another may have taken its name on the index.
+    origin = json.loads(told or "{}")
+    url, vcs = str(origin.get("url", "")), origin.get("vcs_info", {}).get("vcs", "")
+    name = f"{vcs}+{url}" if vcs else unquote(url.removeprefix("file://")) if url else dist.name if dist else point.name
+    return f"pip install --upgrade --force-reinstall {shlex.quote(name)}"

@@ -49,6 +49,19 @@ def test_labels_that_fit_are_all_seen_and_nothing_is_said(source, tmp_path):
     assert made.engine.progress.stop == 6_000_000  # the last one is run to its end, in silence
 
 
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("a b.csv", "info 'a b.csv',"),
+        ("file:a b.csv?order=txyp&size=4x4", "info 'a b.csv' --option order=txyp --size 4x4,"),
+    ],
+)
+def test_the_command_that_is_said_names_the_file_with_its_options_beside_it(uri, words):
+    assert f"try: spikestream {words}" in Fit(ROWS, 0, 5_500_000, uri).warning()
+    zero = [LabelRow(5, 10, "a", False)]
+    assert words.replace("info", "convert")[:-1] in str(Fit(zero, 50_000, 60_000, uri).error("l.csv"))
+
+
 def test_what_nothing_was_recorded_of_is_not_decided_but_told_of(source, tmp_path):
     made = ran(source, tmp_path, moved(300_000))
     assert (made.scorer.decided, made.engine.progress.stop) == (7, 6_000_000)

@@ -109,6 +109,7 @@ def test_a_line_that_makes_no_sense_is_told_by_its_number(line, words, tmp_path)
     [
         ("start_us;stop_us;label;split\n0;10;a;train\n10;20;b;test\n", [(0, 10, "a", False), (10, 20, "b", True)]),
         ("begin,end,class\n0,10,a\n", [(0, 10, "a", False)]),
+        ("Label,Start,Stop\na,0,10\n", [(0, 10, "a", False)]),
         ("0,10,a\n10,20,b\n", [(0, 10, "a", False), (10, 20, "b", False)]),
         (HEAD + "0.0,0.3,a\n0.3,1.1,b\n", [(0, 300_000, "a", False), (300_000, 1_100_000, "b", False)]),
         ("label,note,stop_us,start_us\na,x,0.1,0\n", [(0, 100_000, "a", False)]),
@@ -124,7 +125,14 @@ def test_what_an_error_says_to_try_makes_labels_of_it(text, rows, tmp_path, monk
 
 
 def test_where_no_command_is_known_none_is_said(tmp_path):
-    for text in ("a,b,c,d\n0,10,a,b\n", HEAD + "x,10,a\n", HEAD.replace("\n", ",reward\n") + "0,10,a,x\n"):
+    for text in (
+        "a,b,c,d\n0,10,a,b\n",
+        "a,b,c\n0,10,a\n",
+        "1,0,10\n2,10,20\n",
+        "start,label,x\n0,a,10\n",
+        HEAD + "x,10,a\n",
+        HEAD.replace("\n", ",reward\n") + "0,10,a,x\n",
+    ):
         assert "try:" not in refused(labels(tmp_path, text))
 
 

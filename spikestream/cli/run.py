@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         daemon, manager = _opened(options, console), Manager()
     except SpikestreamError as error:
-        if _misses_relative(f"{error}"):
+        if (not error.remedy or error.remedy.startswith("ls ")) and _misses_relative(f"{error}"):
             where = f"now {os.getcwd()}: start it in another, or name whole paths"
             error.remedy = f"paths of a configuration are relative to the working folder, {where}"
         raise

@@ -73,11 +73,11 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
 
 def _subscribers(told: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield who is there, one line each, and in one line what those had who have left."""
-    left = [one for one in told if one["left"]]
+    left = [one for one in told if one.get("left")]  # of which earlier servers do not tell
     if told:
         yield "subscribers"
     for one in told:
-        if not one["left"]:
+        if not one.get("left"):
             yield f"  {one['peer']} {one['client']}: {one['sent']:,} sent, {one['waiting']:,} waiting{_dropped([one])}"
     if left:
         yield f"  {len(left):,} that left: {sum(one['sent'] for one in left):,} sent{_dropped(left)}"

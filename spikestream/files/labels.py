@@ -15,17 +15,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spikestream.batch import LONGEST_LABEL, MOST_REWARD, is_label
+from spikestream.batch import LIMIT_US, LONGEST_LABEL, MOST_REWARD, is_label
 from spikestream.errors import RecordingError
 from spikestream.files.atomic import replacing
 from spikestream.files.regular import open_regular
 
 ALIASES = {"starttime_usec": "start_us", "endtime_usec": "stop_us", "class": "label"}
 NAMES = ("start_us", "stop_us", "label")
+MEANT = {
+    **dict.fromkeys(("start", "begin", "from", "onset", "start_time"), "start_us"),
+    **dict.fromkeys(("stop", "end", "to", "offset", "end_us", "stop_time", "end_time"), "stop_us"),
+    **dict.fromkeys(("labels", "name", "target", "word"), "label"),
+}
+"""What others call the columns: their unit is not known, so they are not taken for ours unasked."""
 HELD_OUT = 4
 """Without a ``split`` column the last quarter of the rows is the part nobody is taught."""
-LIMIT_US = 2**62
-"""Stream time is an int64 with room to add to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,12 @@ def _renamed(path: str | Path, header: list[str]) -> str:
     file, made = shlex.quote(str(path)), _beside(path)
     if len(header) == 1 and header[0].count(";") >= 2:
         return f"tr ';' , < {file} > {made}"
-    if len(header) != len(NAMES):
-        return ""
-    lines = f"cat {file}" if all(_is_number(cell) for cell in header[:2]) else f"tail -n +2 {file}"
-    return f"(echo {','.join(NAMES)}; {lines}) > {made}"
+    named = [MEANT.get(name, name) for name in header]
+    if {*NAMES} <= {*named}:
+        return f"(echo {','.join(named)}; tail -n +2 {file}) > {made}"
+    if len(header) == len(NAMES) and all(map(_is_number, header[:2])) and float(header[0]) < float(header[1]):
+        return f"(echo {','.join(NAMES)}; cat {file}) > {made}"
+    return ""
 
 
 def _beside(path: str | Path) -> str:

@@ -33,7 +33,7 @@ def not_there(path: str) -> RecordingError:
     what, remedy = "no such file", f"ls {shlex.quote(os.path.dirname(path) or '.')}"
     if scheme == "file":
         what = "no such file: a sensor is named so, and a file by its name, with options beside it"
-        remedy = _beside(*rest.partition("?")[::2])
+        remedy = shlex.join(["spikestream", "info", *beside(path)])
     elif scheme in ("http", "https"):
         what, remedy = "no such file: a recording is fetched first", f"curl -O {quoted}"
     elif scheme in {point.name for point in installed("sensors")} and (rest.startswith("//") or not rest):
@@ -44,12 +44,13 @@ def not_there(path: str) -> RecordingError:
     return RecordingError(what, file=path, remedy=remedy)
 
 
-def _beside(path: str, query: str) -> str:
-    """Return the command in which the options of a file's URI stand beside the file."""
-    words = ["spikestream", "info", path]
+def beside(uri: str) -> list[str]:
+    """Return the words in which a file that is named as a sensor, and its options beside it, stand in a command."""
+    path, _, query = uri.removeprefix("file:").partition("?")
+    words = [path]
     for key, value in parse_qsl(query):
         words += [f"--{key}", value] if key in OPTIONS else ["--option", f"{key}={value}"]
-    return shlex.join(words)
+    return words
 
 
 def data_set(folder: str) -> str:

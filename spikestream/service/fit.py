@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from spikestream.errors import RecordingError
 from spikestream.files.labels import LabelRow
+from spikestream.files.mistaken import beside
 
 UNITS = {"ms": (1_000, 1), "s": (1_000_000, 1), "ns": (1, 1_000)}
 """What times in a unit are to be multiplied with, and divided by, to be µs."""
@@ -59,8 +61,11 @@ class Fit:
             by, through = UNITS[unit]
             return f"labels with their times {f'multiplied by {by:,}' if by > 1 else f'divided by {through:,}'}"
         if 0 <= self._first.start < self._start and self._last.start < self._stop - self._start:
-            return f"spikestream convert {self._source} zero.aedat4 --t0 zero, and these labels with zero.aedat4"
-        return f"spikestream info {self._source}, and labels with the times it shows"
+            return f"{self._command('convert')} zero.aedat4 --t0 zero, and these labels with zero.aedat4"
+        return f"{self._command('info')}, and labels with the times it shows"
+
+    def _command(self, verb: str) -> str:
+        return shlex.join(["spikestream", verb, *beside(self._source)])
 
     def _unit(self) -> str:
         """Return the unit in which most of the labels would lie in the recording and fill it, "" for none."""

@@ -154,7 +154,7 @@ class Session(Lane):
         progress, windows = self.engine.progress, self.windows() if self.whole and self.job.labels else []
         if self.sensor.live or progress.start is None or not windows:
             return None
-        return Fit(windows, progress.start, progress.stop, self.uri.removeprefix("file:"))
+        return Fit(windows, progress.start, progress.stop, self.uri)
 
     def lost(self) -> int:
         """Return how many events, spikes and decisions were dropped or are missing, on the way to anyone."""

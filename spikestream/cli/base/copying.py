@@ -9,14 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikestream.batch import Events, no_events
+from spikestream.batch import LIMIT_US, Events, no_events
 from spikestream.cli.base import Console
 from spikestream.cli.base.bar import Bar
 from spikestream.cli.base.reading import named
 from spikestream.errors import ConfigError, RecordingError, SpikestreamError
 from spikestream.files.atomic import replacing
 from spikestream.files.compare import difference
-from spikestream.files.order import LIMIT_US
 from spikestream.files.reader import Reader
 from spikestream.files.write import format_to, write
 from spikestream.registry import load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikestream.batch import Spikes, cut, no_spikes
+from spikestream.batch import Events, Spikes, cut, no_spikes
 from spikestream.errors import ConfigError, ModelError, RecordingError
 
 if TYPE_CHECKING:
     from spikestream.config import Config
     from spikestream.model.placement import Placement
+
+log = logging.getLogger(__name__)
 
 BLOCK_TICKS = 1_000
 """So many ticks go through the chip at once, and so many of noise are drawn at once: its seed counts them."""
@@ -146,11 +149,23 @@ def _need_axons(path: str, placement: Placement) -> None:
         raise ModelError(f"{path} names axons of cores, and the inputs of this chip are no axons")
 
 
+def _played(source: str, length_us: int, reading: dict[str, Any]) -> Iterator[Events]:
+    """Yield a recording as batches, and say in the end what had to be guessed or is wrong."""
+    from spikestream.files.reader import Reader
+    from spikestream.files.stream import stream_of
+
+    with Reader(source, **reading) as reader:
+        try:
+            yield from stream_of(reader, length_us=length_us, grid_us=1_000)
+        finally:
+            for text in reader.warnings:
+                log.warning("%s: %s", source, text)
+
+
 def _sensed(source: str, placement: Placement, config: Config) -> Iterator[Spikes]:
     """Yield what eye or ear makes of a recording; raises `ConfigError` where the chip has other inputs."""
     from spikestream.building import check_axons, senses, with_sensor
     from spikestream.files.sound import is_sound, sound_info, sounds
-    from spikestream.files.stream import stream
     from spikestream.pipeline import Pipeline
     from spikestream.units import pixels
 
@@ -161,7 +176,7 @@ def _sensed(source: str, placement: Placement, config: Config) -> Iterator[Spike
     if is_sound(source):
         batches, rate, size = sounds(source, length_us=length_us), sound_info(source, scan=False).samplerate_hz, None
     else:
-        batches, rate = stream(source, length_us=length_us, **{k: v for k, v in given.items() if v}), 0
+        batches, rate = _played(source, length_us, {k: v for k, v in given.items() if v}), 0
         first = next(batches, None)
         if first is None:
             raise RecordingError("holds no event", file=source)

@@ -25,7 +25,7 @@ def refuse(parser: argparse.ArgumentParser, args: Sequence[str], message: str) -
     if message.startswith("unrecognized arguments: "):
         first = message.partition(": ")[2].split(" ")[0].partition("=")[0]
         if first.startswith("-"):
-            what, near = f"{verb} has no option '{first}'", nearest(first, _options(parser))
+            what, near = f"{verb} has no option '{first}'", _nearest(first, parser)
             if verb in SENSED and first in OF_A_RECORDING and (command := _with_uri(parser, args)):
                 near, remedy = "", command
         else:
@@ -37,6 +37,12 @@ def refuse(parser: argparse.ArgumentParser, args: Sequence[str], message: str) -
 
 def _options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
     return {name: action for action in parser._actions for name in action.option_strings}
+
+
+def _nearest(given: str, parser: argparse.ArgumentParser) -> str:
+    """Return the option that was probably meant, "" where none is near: the dashes, which all have, do not count."""
+    bare = {name.lstrip("-"): name for name in _options(parser) if name.startswith("--")}
+    return bare.get(nearest(given.lstrip("-"), bare), "")
 
 
 def _places(parser: argparse.ArgumentParser) -> str:
@@ -62,7 +68,7 @@ def _with_uri(parser: argparse.ArgumentParser, args: Sequence[str]) -> str:
     valued = [before in options and options[before].nargs != 0 for before in ["", *rest]]
     named = [place for place, word in enumerate(rest) if not (word.startswith("-") or valued[place])]
     sources = named if parser.prog.endswith(SEVERAL) else named[:1]
-    if not sources or not all(os.path.isfile(rest[place]) for place in sources):
+    if not sources or not all(os.path.isfile(rest[place]) and "?" not in rest[place] for place in sources):
         return ""
     for place in sources:
         rest[place] = f"file:{rest[place]}?{urlencode(said)}"
