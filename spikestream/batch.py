@@ -24,6 +24,8 @@ SPIKE = np.dtype([("t", "<i8"), ("axon", "<i4")])
 
 Array: TypeAlias = NDArray[Any]
 
+LIMIT_US = 2**62
+"""Stamps outside of [-2^62, 2^62) are neither read nor written: the difference of any two others fits int64."""
 LONGEST_LABEL = 256
 """Characters of a label: it goes out with every decision."""
 MOST_REWARD = 1e6
@@ -243,7 +245,7 @@ def by_fields(found: object) -> tuple[Array, Array, Array, Array]:
     """Return t, x and y (n,) int64 and p (n,) bool of events in fields of any order and type, as tonic has them.
 
     Without y they are of row 0, without p ON. Raises `RecordingError` for what are no events: a t with fractions, which
-    is not in µs, or a p that is neither 0 and 1 nor -1 and 1.
+    is not in µs, or a p of other values than 0 and 1, -1 and 1, or 0 and 255.
     """
     names = getattr(getattr(found, "dtype", None), "names", None) or ()
     if isinstance(found, np.ndarray) and found.ndim == 2 and 1 in found.shape:  # a column of MATLAB's
@@ -259,13 +261,17 @@ def by_fields(found: object) -> tuple[Array, Array, Array, Array]:
     t, x = _whole(found, "t"), _whole(found, "x")
     y = _whole(found, "y") if "y" in names else np.zeros(len(t), np.int64)
     p = _whole(found, "p") if "p" in names else np.ones(len(t), np.int64)
-    if len(p) and not (p.min() >= -1 and p.max() <= 1):
-        raise RecordingError("p is no polarity", expected="0 and 1, or -1 and 1", found=f"{p.min()} to {p.max()}")
+    if len(p) and not (-1 <= p.min() <= p.max() <= 1 or np.all((p == 0) | (p == 255))):
+        expected = "0 and 1, -1 and 1, or 0 and 255"
+        raise RecordingError("p is no polarity", expected=expected, found=f"{p.min()} to {p.max()}")
     return t, x, y, p > 0
 
 
 def _as_event(found: Array) -> Array:
     """Return events in other fields as EVENT (n,); raises `RecordingError` where they hold what EVENT cannot."""
+    names = getattr(getattr(found, "dtype", None), "names", None) or ()
+    if names and not {*"txyp"} <= {*names}:
+        raise RecordingError("these are no events", expected="fields t, x, y and p", found=", ".join(names))
     t, x, y, p = by_fields(found)
     for name, column in (("x", x), ("y", y)):
         if len(column) and not 0 <= column.min() <= column.max() <= 0xFFFF:

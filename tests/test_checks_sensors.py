@@ -54,12 +54,6 @@ class Unsorted(Ticker):
         return replace(super().make(start, stop), data=np.array([(start + 1, 0, 0, 0), (start, 0, 0, 0)], EVENT))
 
 
-class OtherTypes(Ticker):
-    def make(self, start: int, stop: int) -> Any:
-        batch = super().make(start, stop)
-        return replace(batch, data=batch.data.astype([("t", "i8"), ("x", "i4"), ("y", "i4"), ("p", "?")]))
-
-
 class NumpyInterval(Ticker):
     def make(self, start: int, stop: int) -> Any:
         return replace(super().make(start, stop), stop=np.int64(stop))
@@ -173,7 +167,6 @@ SENSORS = [
     (Undeclared, {"declared"}),
     (EventAtStop, {"well formed", "restartable"}),
     (Unsorted, {"well formed", "restartable"}),
-    (OtherTypes, {"well formed"}),
     (NumpyInterval, {"well formed"}),
     (NoBatch, SENSOR_LAWS - {"declared", "in place", "counted"}),
     (TwoKinds, {"well formed", "restartable"}),

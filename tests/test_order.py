@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plainformat import at, error_of, events, plain, save, whole
 
+from spikestream.batch import LIMIT_US
 from spikestream.errors import ConfigError, RecordingError
-from spikestream.files.order import FUTURE_US, LIMIT_US, POLICIES, Order
+from spikestream.files.order import FUTURE_US, POLICIES, Order
 from spikestream.files.reader import Reader
 
 __all__ = ["plain"]

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from spikestream.batch import EVENT, Array, Events
+from spikestream.batch import EVENT, LIMIT_US, Array, Events
 from spikestream.checks.base import Check, Law, same_array, suite
 from spikestream.errors import RecordingError
 from spikestream.files.write import write_as
 from spikestream.formats.base import Format, ended
-from spikestream.formats.base.records import LIMIT_US
 
 SMALL, LARGE = (16, 12), (320, 240)
 COUNT = 400

@@ -6,16 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikestream.batch import Array
+from spikestream.batch import LIMIT_US, Array
 from spikestream.errors import ConfigError, RecordingError, nearest
 from spikestream.files.sorting import Sorter
 from spikestream.formats.base.steps import look, named
 from spikestream.units import show_us
 
 POLICIES = ("clamp", "sort", "drop", "fail", "keep")
-
-LIMIT_US = 2**62
-"""Stamps outside of [-2^62, 2^62) are refused: the difference of any two others fits int64."""
 
 ANY = (1 << 16, 1 << 16)
 """The size that no event lies outside of."""

@@ -18,10 +18,9 @@ from typing import Protocol
 
 import numpy as np
 
-from spikestream.batch import EVENT, Array
+from spikestream.batch import EVENT, LIMIT_US, Array
 from spikestream.errors import RecordingError
 from spikestream.formats import es
-from spikestream.formats.base.records import LIMIT_US
 
 MOST_BYTES = 1_400
 """A datagram of more would be sent in parts wherever a frame of Ethernet carries it, and lost with any of them."""

@@ -21,8 +21,8 @@ PIECE = 1 << 18
 KINDS = {"EVTS": "packets of other event streams", "FRME": "frame", "IMUS": "imu", "TRIG": "trigger"}
 STRUCT_BYTES = 16
 NONE = np.empty(0, EVENT)
-ROOM = 1 << 15
 DAMAGED = "the events before it are read; for the others fetch the file again"
+ROOM = 1 << 15
 """Events of packets that came together are handed on together: most packets hold a few thousand, or a few."""
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from spikestream.batch import Array
+from spikestream.batch import LIMIT_US, Array
 from spikestream.errors import ConfigError, RecordingError, nearest
 from spikestream.formats.base import Empty
 from spikestream.formats.base.extent import Extent
-from spikestream.formats.base.records import LIMIT_US
 
 PLAIN = {
     "t": ("t", "ts", "time", "timestamp", "timestamps", "times"),

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from spikestream.batch import Array
+from spikestream.batch import LIMIT_US, Array
 from spikestream.errors import RecordingError
 
 WRAP = 1 << 32
-LIMIT_US = 1 << 62
-"""Stamps outside of [-2^62, 2^62) are neither read nor written: the difference of any two others fits int64."""
 SIZE = "--size WIDTHxHEIGHT (?size=WIDTHxHEIGHT in a sensor's URI)"
 OUTSIDE = f"{SIZE}, or --filter crop:width=…,height=…"
 """What helps where events lie outside of the size that is stored with them."""

@@ -138,7 +138,7 @@ class Decoder:
         self._roles = np.array(["_txyp".index(role) for role in columns.roles], np.int64)
         self._state[3] = table.lines
         self._extent = Extent(SIZES, self._asked or columns.size, self.warnings)
-        self.size = self._extent.told()
+        self.size = self._extent.told() if table.rows else self._extent.size
         unit = f"t in {SHOWN.get(table.unit, table.unit)}" + (f" ({table.unit_why})" if table.unit_why else "")
         self.notes = [f"columns {' '.join(columns.roles)}, {columns.why}; {unit}"]
         return early

@@ -25,6 +25,7 @@ ROWS = 128
 MOST = 1 << 16
 BOM = b"\xef\xbb\xbf"
 COMMENTS = ("#", "%")
+COMMENT_BYTES = tuple(sign.encode() for sign in COMMENTS)
 WIDE = re.compile(rb"(\xff\xfe|\xfe\xff)|([^\0]\0){2}|(\0[^\0]){2}")
 WIDE_CODES = ("UTF-16", "UTF-16LE", "UTF-16BE")
 """What text of two bytes a character begins with, and what iconv calls it."""
@@ -158,8 +159,11 @@ def looks_like(head: bytes) -> bool:
 
 
 def _ends_with_cr(text: bytes | bytearray) -> bool | None:
-    """Return whether the first line ends with CR alone, None where it does not end yet, or LF may follow."""
-    lf, cr = text.find(b"\n"), text.find(b"\r")
+    """Return whether the first line that is no comment ends with CR alone, None where that is not to be seen yet."""
+    at = 0
+    while text.startswith(COMMENT_BYTES, at) and (lf := text.find(b"\n", at)) >= 0:
+        at = lf + 1  # a comment may hold what it likes
+    lf, cr = text.find(b"\n", at), text.find(b"\r", at)
     if cr < 0 or 0 <= lf < cr:
         return None if lf < 0 else False
     after = text[cr:].lstrip(b"\r")

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from spikestream.batch import Array, Events, cut
+from spikestream.batch import LIMIT_US, Array, Events, cut
 from spikestream.errors import ConfigError
 from spikestream.files.datasets.samples import Played
-from spikestream.files.labels import LIMIT_US, LabelRow
+from spikestream.files.labels import LabelRow
 
 TURN = 8
 """Batches between two turns of the event loop."""
