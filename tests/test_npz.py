@@ -208,6 +208,25 @@ def test_archives_that_numpy_does_not_make_are_refused(tmp_path):
     assert "packed as NumPy packs nothing" in error_of(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("library", ["zlib-ng", "zlib"])
+@pytest.mark.parametrize("packing", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("field", list("txyp"))
+def test_a_byte_that_has_changed_is_never_read_in_silence(tmp_path, monkeypatch, library, packing, field):
+    if library == "zlib":
+        monkeypatch.setitem(sys.modules, "zlib_ng", None)
+    events, path = scene(70_000), tmp_path / "a.npz"
+    packing(path, **{name: events[name] for name in "txyp"})
+    assert np.array_equal(ss.read(path).data, events)
+    with zipfile.ZipFile(path) as packed:
+        entry = packed.getinfo(f"{field}.npy")
+    good = path.read_bytes()
+    begin = entry.header_offset + 30 + len(entry.filename) + 20
+    for at in (begin + 130, begin + entry.compress_size // 2, begin + entry.compress_size - 9):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        with pytest.raises(RecordingError, match=r"damaged|is no event"):
+            ss.read(path)
+
+
 def test_a_forged_length_asks_for_no_memory(tmp_path):
     np.save(tmp_path / "a.npy", scene(10))
     good = (tmp_path / "a.npy").read_bytes()
