@@ -23,7 +23,8 @@ from spikestream.formats.sniff import STDIN, contradicts, sniff
 from spikestream.registry import load
 from spikestream.units import pixels
 
-CHUNK = 1 << 20
+CHUNK = 1 << 19
+"""Bytes read at a time: they and the events they become stay in a core's own cache."""
 HEAD = 4096
 """What the formats may look at to know their own."""
 LEAPING = ("clamp", "drop")
@@ -36,7 +37,7 @@ class Reader:
     ``path`` is a regular file or ``-`` for standard input; ``format`` a registered name, found by content where it is
     None; ``sensor``, ``size`` (pixels), ``raw`` (origin as stored) and ``options`` go to the format's decoder; ``time``
     is the policy of `Order`. Raises `RecordingError` with the file's name in it, and `ConfigError` for a wrong option.
-    Memory: one chunk of 1 MiB and what its decoder or container holds.
+    Memory: one chunk of 512 KiB and what its decoder or container holds.
     """
 
     def __init__(
