@@ -211,7 +211,7 @@ def test_figures_stand_still_whatever_the_worker_is_about(slow):
 
 
 def test_a_batch_that_takes_long_is_told_of_and_not_waited_for(monkeypatch):
-    monkeypatch.setattr("spikestream.service.engine.LOOKS", 20)
+    monkeypatch.setattr("spikestream.service.stillness.LOOKS", 20)
     begun, free = threading.Event(), threading.Event()
 
     def stuck(*_):

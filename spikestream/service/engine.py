@@ -13,9 +13,8 @@ import heapq
 import itertools
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from time import monotonic_ns, time_ns
 from typing import TypeAlias
 
@@ -28,14 +27,13 @@ from spikestream.service.commands import in_time
 from spikestream.service.hub import Hub, Ledger
 from spikestream.service.ledger import hops_to_subscribers, published_of
 from spikestream.service.progress import Progress, Waterfall
+from spikestream.service.stillness import Stillness
 from spikestream.service.thread import in_thread
 from spikestream.service.watching import Watcher
 from spikestream.wire import Gap, kind_of
 
 HANDED_OVER = 8
 """Results that may wait for the loop before the worker waits."""
-LOOKS, LOOK_S = 500, 0.001
-"""So often, and so far apart, is it looked whether the pipeline is idle."""
 SECOND_US = 1_000_000
 LIVE_US, LIVE_BATCHES = 4_000_000, 1 << 13
 """So much stream time of a live sensor may wait for a slow pipeline, in so many batches at most."""
@@ -92,8 +90,7 @@ class Engine:
         self._commands = [(command.t, next(self._order), command) for command in commands]
         heapq.heapify(self._commands)
         self._lock = threading.Lock()
-        self._busy = threading.Lock()  # a batch is in the pipeline, or with the watchers
-        self._next = threading.Lock()  # who holds it, goes before the next batch
+        self._stillness = Stillness()
         self._slots = threading.Semaphore(HANDED_OVER)
         self.stopping = False
         self._pump: asyncio.Task[None] | None = None
@@ -143,25 +140,18 @@ class Engine:
         """Run ``call`` in a thread while no batch is in the pipeline; the sensor goes on filling the channel."""
 
         def alone() -> None:
-            with self._busy:
+            with self._stillness.alone():
                 call()
 
         await asyncio.to_thread(alone)
 
-    @asynccontextmanager
-    async def still(self) -> AsyncIterator[bool]:
+    def still(self) -> AbstractAsyncContextManager[bool]:
         """Keep the next batch from going into the pipeline for as long as this holds: figures stand still.
 
         Yields whether it does: not where a batch takes longer than anybody who asks for figures should wait.
         """
-        with ExitStack() as held:
-            for lock in (self._next, self._busy):
-                if not await _soon(partial(lock.acquire, blocking=False)):
-                    yield False
-                    return
-                held.callback(lock.release)
-            # What has left the channel may not have been counted yet; after that the worker waits for its turn.
-            yield await _soon(lambda: self._got == self.channel.given)
+        # What has left the channel may not have been counted yet; after that the worker waits for its turn.
+        return self._stillness.still(lambda: self._got == self.channel.given)
 
     def stop(self) -> None:
         """Take nothing more from the sensor; what was taken is still run and published, and nobody is waited for."""
@@ -300,9 +290,7 @@ class Engine:
         now = self.pipeline.now
         commands = [made for command in self._due(batch.stop) if (made := in_time(command, now, batch.start))]
         commands += self._mark(batch)
-        with self._next:
-            pass
-        with self._busy:
+        with self._stillness.batch():
             self.sound = False
             self.waterfall.begin(self.channel.waited_ns)
             outputs = self.pipeline(batch, commands)
@@ -367,15 +355,6 @@ class Engine:
             if not isinstance(made, Sound):
                 decided = isinstance(made, Decisions) and made.rows
                 hub.publish(f"{self.name}.{stage}.{kind_of(made)}", made, at if decided else ())
-
-
-async def _soon(reached: Callable[[], bool]) -> bool:
-    """Return whether that came true within half a second or so."""
-    for _ in range(LOOKS):
-        if reached():
-            return True
-        await asyncio.sleep(LOOK_S)
-    return False
 
 
 def _unix(*monotonic: int) -> tuple[int, ...]:
