@@ -216,7 +216,7 @@ def test_a_pipeline_that_stands_still_with_work_to_do_is_no_life(plugin, tmp_pat
             await made.step(2)
             assert made.daemon.alive()
             assert made.daemon.alive()  # with nothing to do it may wait for ever
-            with made.lane().engine._busy:  # what a stage that hangs would hold
+            with made.lane().engine._stillness.alone():  # as a stage that hangs would
                 for _ in range(3):
                     made.give()
                 await until(lambda: made.lane().engine.channel.waiting)
